@@ -19,9 +19,11 @@ STB = $$(cat $(BUILD)/stb_ds.flags)
 CMOCKA = $$(cat $(BUILD)/cmocka.flags)
 COMPILE = $(CC) $(STD) $(WARN) $(CFLAGS) $(DEFS) -I. -Itests
 SHARED_HEADERS = memmgr.h $(wildcard tests/*.h)
-CHECKS = vectors examples compile coexist symbols docs style
+CHECKS = vectors examples demo debug compile coexist symbols docs style
+SANITIZERS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
 # One of the builds below, in its own folder: $(call variant,FOLDER,FLAGS)
-variant = +$(MAKE) -s --no-print-directory BUILD=$(BUILD)/$(1) $(2)
+variant = +@$(MAKE) -s --no-print-directory BUILD=$(BUILD)/$(1) $(2)
 
 export CC CXX CFLAGS DEFS BUILD MAKE
 
@@ -33,7 +35,7 @@ help: ## this list
 # ------------------------------------------------------------------- the main job
 
 demo: $(BUILD)/examples/depgraph ## the package graph of this machine (DATA=file for another input)
-	@$(BUILD)/examples/depgraph $(DATA)
+	@$(BUILD)/examples/depgraph -o $(BUILD) $(if $(DATA),"$(DATA)")
 
 # -------------------------------------------------------------------------- tests
 
@@ -45,13 +47,16 @@ suites: setup ## only the cmocka suites, one per room (RUN=test_heap for one)
 	@sh tests/run.sh $(or $(RUN),suites)
 
 vectors: setup ## replay CPython's behaviour (VECTORS=folder)
-	@VECTORS="$(VECTORS)" sh tests/run.sh vectors
+	@VECTORS="$(or $(VECTORS),$(wildcard ../shared/vectors))" sh tests/run.sh vectors
 
 examples: setup ## build and run the examples; compare with their headings
 	@sh tests/run.sh examples
 
 compile-matrix: setup ## gcc and clang, C99 to C23, C++11 to C++20, strict warnings
 	@sh tests/run.sh compile
+
+debug: setup ## six planted bugs: found by the heap's checks, ASan and valgrind
+	@sh tests/run.sh debug
 
 coexist: setup ## beside an application's own stb_ds
 	@sh tests/run.sh coexist
@@ -66,9 +71,7 @@ style: ## width, function lengths and anchors of memmgr.h
 	@sh tests/run.sh style
 
 sanitize: ## suites, vectors and examples under AddressSanitizer and UBSan
-	$(call variant,asan-$(notdir $(firstword $(CC))),sanitize-run \
-	  CFLAGS="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-	  -fno-sanitize-recover=all")
+	$(call variant,asan-$(notdir $(firstword $(CC))),sanitize-run CFLAGS="$(SANITIZERS)")
 
 small: ## suites, vectors and examples in the small profile (MEMMGR_SMALL)
 	$(call variant,small,variant-run DEFS="$(DEFS) -DMEMMGR_SMALL=1")
@@ -87,16 +90,16 @@ valgrind: ## suites under valgrind (RUN=test_heap for one)
 
 # The halves of the targets above that run with BUILD set to their own folder.
 variant-run: setup
-	@sh tests/run.sh suites vectors examples
+	@sh tests/run.sh suites vectors examples demo
 
 sanitize-run: setup
-	@UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh suites vectors examples
+	@UBSAN_OPTIONS=print_stacktrace=1 sh tests/run.sh suites vectors examples demo
 
 stress-run: setup
-	@MM_TEST_STRESS=1 sh tests/run.sh suites vectors
+	@sh tests/run.sh suites vectors
 
 oom-run: setup
-	@sh tests/run.sh oom
+	@sh tests/run.sh $(patsubst tests/%.c,%,$(wildcard tests/test_oom*.c))
 
 fuzz-run: setup
 	@FUZZ_SECONDS=$(SECONDS) sh tests/run.sh fuzz
@@ -149,11 +152,11 @@ $(BUILD)/tests/%: tests/%.c $(SHARED_HEADERS) $(BUILD)/stb_ds.flags
 	@mkdir -p $(@D)
 	$(COMPILE) $(STB) $< -o $@ $(LDLIBS)
 
-$(BUILD)/examples/%: examples/%.c memmgr.h $(BUILD)/stb_ds.flags
+$(BUILD)/examples/%: examples/%.c memmgr.h $(wildcard examples/*.h) $(BUILD)/stb_ds.flags
 	@mkdir -p $(@D)
 	@$(COMPILE) $(STB) $< -o $@ $(LDLIBS)
 
-.PHONY: all help demo test suites vectors examples compile-matrix coexist symbols docs \
+.PHONY: all help demo test suites vectors examples debug compile-matrix coexist symbols docs \
 	style sanitize small stress oom fuzz valgrind variant-run sanitize-run stress-run \
 	oom-run fuzz-run valgrind-run bench install format clean setup setup-demo FORCE
 .DELETE_ON_ERROR:

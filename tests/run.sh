@@ -37,7 +37,7 @@ count() {
 show() {
     awk '/^not ok / && !/# SKIP/ { on = 1; print "    " $0; next }
          /^(not )?ok / || /^1\.\./ { on = 0; next }
-         on && /^# / { print "      " substr($0, 3) }' "$1"
+         on && /^# / && !/^# (not )?ok / { print "      " substr($0, 3) }' "$1"
     [ "$missing" = 0 ] || echo "    $missing results are missing"
 }
 
@@ -104,6 +104,10 @@ run() {
 
 for name in "$@"; do run "$name"; done
 
+if [ $((all_passed + all_failed + all_skipped)) = 0 ]; then
+    echo "  nothing was run"
+    all_failed=1
+fi
 echo
 total="$all_passed passed, $all_failed failed"
 [ "$all_skipped" = 0 ] || total="$total, $all_skipped skipped"

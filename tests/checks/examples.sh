@@ -1,6 +1,5 @@
 # examples.sh - build and run every examples/NN_*.c and compare what it prints with
 # its heading comment: the indented lines after `Prints:` up to the comment's end.
-# examples/depgraph.c, the demo, runs on its bundled sample.
 . tests/checks/lib.sh
 
 # expected FILE - the lines after `Prints:`, without their common indentation
@@ -57,12 +56,3 @@ example() {
 for file in examples/[0-9][0-9]_*.c; do
     [ ! -f "$file" ] || example "$file"
 done
-
-if ! ${MAKE:-make} -s --no-print-directory "$BUILD/examples/depgraph" >"$work/log" 2>&1; then
-    not_ok "depgraph does not build" "$work/log"
-    exit 0
-fi
-sample=$(find examples/data -type f 2>/dev/null | sort | head -n 1)
-if [ -n "$sample" ]; then
-    check "depgraph on $sample" "$BUILD/examples/depgraph" "$sample"
-fi

@@ -22,9 +22,15 @@ not_ok() {
 
 # check NAME COMMAND... - the command must succeed
 check() {
-    name=$1
+    checked=$1
     shift
-    if "$@" >"$work/log" 2>&1; then ok "$name"; else not_ok "$name" "$work/log"; fi
+    if "$@" >"$work/log" 2>&1; then ok "$checked"; else not_ok "$checked" "$work/log"; fi
+}
+
+# none NAME - the lines on standard input are findings: there must be none
+none() {
+    cat >"$work/found"
+    if [ -s "$work/found" ]; then not_ok "$1" "$work/found"; else ok "$1"; fi
 }
 
 # have COMMAND - whether it is installed

@@ -4,12 +4,6 @@
 
 header=memmgr.h
 
-# none NAME - the lines on standard input are findings: there must be none
-none() {
-    cat >"$work/found"
-    if [ -s "$work/found" ]; then not_ok "$1" "$work/found"; else ok "$1"; fi
-}
-
 awk 'length($0) > 88 { print FILENAME ":" FNR ": " length($0) " columns" }' $header |
     none "no line is wider than 88 columns"
 grep -n -E '[[:blank:]]+$|	' $header | none "no tabs, no trailing blanks"
