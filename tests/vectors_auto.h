@@ -18,6 +18,8 @@ typedef struct Schedule {
     Run   *run;
 } Schedule;
 
+enum { MOST_OBJECTS = 10000000 }; /* more is taken for a misprint */
+
 /* `thresholds=a,b,c n=N -> collections gen0=x gen1=y gen2=z first_events=...` */
 static bool parse_schedule(char *line, Schedule *schedule)
 {
@@ -33,7 +35,7 @@ static bool parse_schedule(char *line, Schedule *schedule)
         schedule->want[i] = value[4 + i];
     }
     schedule->n = value[3];
-    return skip_prefix(line, " first_events=", &schedule->events);
+    return schedule->n <= MOST_OBJECTS && skip_prefix(line, " first_events=", &schedule->events);
 }
 
 /* Compare one event with the next of those listed, as far as the list goes. */
