@@ -33,12 +33,9 @@ typedef struct Kind {
 } Kind;
 
 static const Kind kinds[] = {
-    {"gc_graphs", replay_graphs},
-    {"gc_scripts", replay_scripts},
-    {"gc_auto", replay_auto},
-    {"weakref_order", replay_weak},
-    {"finalize", replay_finalize},
-    {"intern", replay_intern},
+    {"gc_graphs", replay_graphs},  {"gc_scripts", replay_scripts},
+    {"gc_auto", replay_auto},      {"weakref_order", replay_weak},
+    {"finalize", replay_finalize}, {"intern", replay_intern},
 };
 
 static const Kind *find_kind(const char *name)

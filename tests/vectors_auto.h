@@ -9,13 +9,13 @@ typedef struct Link {
 MM_TYPE(Link, MM_REF(Link, next))
 
 typedef struct Schedule {
-    int    threshold[3];
-    size_t n;            /* objects to make                                      */
-    size_t want[3];      /* collections of each generation                       */
-    char  *events;       /* the first of them: generation@allocation ...         */
-    size_t made;         /* objects made so far, with the one under way          */
+    int threshold[3];
+    size_t n;       /* objects to make                                      */
+    size_t want[3]; /* collections of each generation                       */
+    char *events;   /* the first of them: generation@allocation ...         */
+    size_t made;    /* objects made so far, with the one under way          */
     size_t got[3];
-    Run   *run;
+    Run *run;
 } Schedule;
 
 enum { MOST_OBJECTS = 10000000 }; /* more is taken for a misprint */
@@ -23,8 +23,8 @@ enum { MOST_OBJECTS = 10000000 }; /* more is taken for a misprint */
 /* `thresholds=a,b,c n=N -> collections gen0=x gen1=y gen2=z first_events=...` */
 static bool parse_schedule(char *line, Schedule *schedule)
 {
-    static const char *const before[] = {"thresholds=", ",", ",", " n=",
-        " -> collections gen0=", " gen1=", " gen2="};
+    static const char *const before[] = {
+        "thresholds=", ",", ",", " n=", " -> collections gen0=", " gen1=", " gen2="};
     size_t value[7], i;
     for (i = 0; i < 7; i++)
         if (!skip_prefix(line, before[i], &line) ||
@@ -35,7 +35,8 @@ static bool parse_schedule(char *line, Schedule *schedule)
         schedule->want[i] = value[4 + i];
     }
     schedule->n = value[3];
-    return schedule->n <= MOST_OBJECTS && skip_prefix(line, " first_events=", &schedule->events);
+    return schedule->n <= MOST_OBJECTS &&
+           skip_prefix(line, " first_events=", &schedule->events);
 }
 
 /* Compare one event with the next of those listed, as far as the list goes. */

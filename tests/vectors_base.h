@@ -8,7 +8,7 @@
 
 /* A line `KIND CASE reason` of vectors.allow. CASE may end in `*`. */
 typedef struct Allow {
-    char  *kind, *name;
+    char *kind, *name;
     size_t line;
 } Allow;
 
@@ -20,23 +20,23 @@ struct Scratch {
 /* A replay: the file being read, the vector under way, and the books. */
 typedef struct Run {
     const char *kind, *path;
-    char  *text, *cursor, *end; /* the file; lines are cut out of it in place      */
-    size_t line;                /* number of the line read last                    */
-    char  *held;                /* a line that was read too far, to be read again  */
+    char *text, *cursor, *end; /* the file; lines are cut out of it in place      */
+    size_t line;               /* number of the line read last                    */
+    char *held;                /* a line that was read too far, to be read again  */
 
-    char        name[160];      /* of the vector under way, as vectors.allow has it */
-    const char *variant;        /* how it is being replayed; "" if in one way only  */
-    size_t      misses;         /* its mismatches so far                           */
-    bool        malformed;
-    Scratch    *scratch;        /* memory that lives as long as the vector         */
+    char name[160];      /* of the vector under way, as vectors.allow has it */
+    const char *variant; /* how it is being replayed; "" if in one way only  */
+    size_t misses;       /* its mismatches so far                           */
+    bool malformed;
+    Scratch *scratch; /* memory that lives as long as the vector         */
 
     size_t passed, failed, skipped;
 
-    char       *allow_path;
-    char       *allow_text;
-    Allow      *allow;
-    size_t      allow_count;
-    const Allow *allowed;       /* the entry for the vector under way, or NULL     */
+    char *allow_path;
+    char *allow_text;
+    Allow *allow;
+    size_t allow_count;
+    const Allow *allowed; /* the entry for the vector under way, or NULL     */
 } Run;
 
 /* ---------------------------------------------------------------- memory ---- */
@@ -278,8 +278,7 @@ static void miss_number(Run *run, size_t line, const char *phase, const char *fi
 static bool malformed(Run *run, const char *why)
 {
     size_t line = run->line + (run->held != NULL ? 1 : 0);
-    if (!run->malformed)
-        printf("%s:%zu: malformed vector: %s\n", run->path, line, why);
+    if (!run->malformed) printf("%s:%zu: malformed vector: %s\n", run->path, line, why);
     run->malformed = true;
     return false;
 }

@@ -5,37 +5,45 @@
 
 typedef struct Edge {
     size_t from, to;
-    bool   opaque;
+    bool opaque;
 } Edge;
 
 #define OUTSIDE SIZE_MAX /* an owner that is not a node */
 
 typedef struct WeakSpec {
     size_t owner, target;
-    bool   callback;
+    bool callback;
 } WeakSpec;
 
 enum { FIELD_RET, FIELD_ALIVE, FIELD_FIN, FIELD_WR, FIELD_CB, FIELD_RES, FIELD_COUNT };
-static const char *const field_names[FIELD_COUNT] = {"ret=", "alive=", "fin=",
-                                                     "wr=",  "cb=",    "res="};
+static const char *const field_names[FIELD_COUNT] = {
+    "ret=", "alive=", "fin=", "wr=", "cb=", "res="};
 
-enum { PHASE_RC, PHASE_GC1, PHASE_DROP, PHASE_GC2, PHASE_DROPALL, PHASE_GC3, PHASE_GC4,
-       PHASE_COUNT };
-static const char *const phase_names[PHASE_COUNT] = {"rc",  "gc1", "drop", "gc2",
+enum {
+    PHASE_RC,
+    PHASE_GC1,
+    PHASE_DROP,
+    PHASE_GC2,
+    PHASE_DROPALL,
+    PHASE_GC3,
+    PHASE_GC4,
+    PHASE_COUNT
+};
+static const char *const phase_names[PHASE_COUNT] = {"rc",      "gc1", "drop", "gc2",
                                                      "dropall", "gc3", "gc4"};
 
 typedef struct Phase {
     size_t line; /* 0: the case does not have it */
-    char  *field[FIELD_COUNT];
+    char *field[FIELD_COUNT];
 } Phase;
 
 typedef struct Graph {
-    size_t    node_count, edge_count, drop_count, weak_count;
+    size_t node_count, edge_count, drop_count, weak_count;
     NodeSpec *nodes;
-    Edge     *edges;
-    size_t   *drop;
+    Edge *edges;
+    size_t *drop;
     WeakSpec *weak;
-    Phase     phase[PHASE_COUNT];
+    Phase phase[PHASE_COUNT];
 } Graph;
 
 /* --------------------------------------------------------------- parsing ---- */
@@ -44,7 +52,8 @@ typedef struct Graph {
    `-` is no words. */
 static bool graph_line(Run *run, const char *key, char **rest)
 {
-    static const char *const why = "the lines nodes fin edges ext wr drop, in this order";
+    static const char *const why =
+        "the lines nodes fin edges ext wr drop, in this order";
     char *line = case_line(run), *word;
     if (line == NULL) return malformed(run, why);
     word = next_word(&line);
@@ -56,16 +65,22 @@ static bool graph_line(Run *run, const char *key, char **rest)
 
 static bool parse_act(char *text, Act *act)
 {
-    static const struct { const char *name; ActKind kind; } plain[] = {
+    static const struct {
+        const char *name;
+        ActKind kind;
+    } plain[] = {
         {"nop", ACT_NOP}, {"self", ACT_SELF}, {"clear", ACT_CLEAR}, {"gc", ACT_GC}};
     size_t i;
     for (i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         act->kind = plain[i].kind;
         if (strcmp(text, plain[i].name) == 0) return true;
     }
-    if (skip_prefix(text, "ref:", &text)) act->kind = ACT_REF;
-    else if (skip_prefix(text, "drop:", &text)) act->kind = ACT_DROP;
-    else return false;
+    if (skip_prefix(text, "ref:", &text))
+        act->kind = ACT_REF;
+    else if (skip_prefix(text, "drop:", &text))
+        act->kind = ACT_DROP;
+    else
+        return false;
     return whole_number(text, SIZE_MAX / 16, &act->k);
 }
 
@@ -137,10 +152,11 @@ static bool parse_weak(Run *run, Graph *graph, char *rest)
     WeakSpec *weak;
     char *number = next_word(&rest), *owner = next_word(&rest);
     char *target = next_word(&rest), *kind = next_word(&rest);
-    graph->weak = (WeakSpec *)scratch_grow(run, graph->weak, graph->weak_count,
-                                           sizeof(WeakSpec));
+    graph->weak =
+        (WeakSpec *)scratch_grow(run, graph->weak, graph->weak_count, sizeof(WeakSpec));
     weak = &graph->weak[graph->weak_count];
-    if (!whole_number(number, SIZE_MAX / 16, &k) || k != graph->weak_count++) return false;
+    if (!whole_number(number, SIZE_MAX / 16, &k) || k != graph->weak_count++)
+        return false;
     if (!skip_prefix(owner, "owner=", &owner)) return false;
     if (!skip_prefix(target, "target=", &target)) return false;
     if (!whole_number(target, graph->node_count, &weak->target)) return false;
@@ -223,11 +239,11 @@ static bool parse_graph(Run *run, Graph *graph)
 /* ------------------------------------------------------------- replaying ---- */
 
 typedef struct Replay {
-    World       *world;
+    World *world;
     const Graph *graph;
-    size_t      *ext;     /* references still held from outside, per node       */
+    size_t *ext;          /* references still held from outside, per node       */
     mm_weakref **weak;    /* where each weak reference object is or was         */
-    bool        *present; /* whether it is still there                          */
+    bool *present;        /* whether it is still there                          */
     unsigned char *fired; /* how often its callback ran                         */
 } Replay;
 
@@ -254,8 +270,7 @@ static mm_weakref *make_weak(Replay *replay, size_t k)
     const WeakSpec *weak = replay->graph->weak;
     Node *target = replay->world->node[weak[k].target];
     size_t i;
-    if (weak[k].callback)
-        return mm_weakref_new(target, weak_fired, &replay->fired[k]);
+    if (weak[k].callback) return mm_weakref_new(target, weak_fired, &replay->fired[k]);
     for (i = 0; i < k; i++)
         if (!weak[i].callback && weak[i].target == weak[k].target)
             return mm_weakref_new(target, weak_silent, NULL);
@@ -336,9 +351,7 @@ static size_t do_phase(Replay *replay, int phase)
         for (i = 0; i < graph->node_count; i++) drop_ext(replay, i);
         world_release_taken(world);
         return 0;
-    case PHASE_GC4:
-        world_release_taken(world);
-        break;
+    case PHASE_GC4: world_release_taken(world); break;
     default: break;
     }
     return world_collect(world, 2);
@@ -412,7 +425,8 @@ static void check_phase(Replay *replay, int phase, size_t ret)
     check_ret(replay, phase, ret);
     check_text(run, p->line, name, "alive", p->field[FIELD_ALIVE],
                digits(run, world->alive, n));
-    check_text(run, p->line, name, "fin", p->field[FIELD_FIN], digits(run, world->fin, n));
+    check_text(run, p->line, name, "fin", p->field[FIELD_FIN],
+               digits(run, world->fin, n));
     check_text(run, p->line, name, "wr", p->field[FIELD_WR], weak_states(replay));
     check_text(run, p->line, name, "cb", p->field[FIELD_CB],
                digits(run, replay->fired, replay->graph->weak_count));

@@ -4,12 +4,12 @@
 #define VECTORS_HAND_H
 
 typedef struct Hand { /* one replay: a log of words, and what it is about */
-    mm_heap    *heap;
+    mm_heap *heap;
     const char *log[8];
-    size_t      log_count;
-    size_t      errors;
+    size_t log_count;
+    size_t errors;
     mm_weakref *newer, *older; /* references a callback looks at or drops */
-    bool        both_dead[2];
+    bool both_dead[2];
     struct Thing *victim;
     struct Thing *saved;
 } Hand;
@@ -17,9 +17,9 @@ typedef struct Hand { /* one replay: a log of words, and what it is about */
 /* An object with a finalizer that can look at a weak reference to itself. */
 typedef struct Thing {
     struct Thing *self; /* a slot, to make a cycle of one */
-    Hand         *hand;
-    mm_weakref   *watched; /* borrowed */
-    bool          resurrect;
+    Hand *hand;
+    mm_weakref *watched; /* borrowed */
+    bool resurrect;
 } Thing;
 MM_TYPE(Thing, MM_REF(Thing, self))
 
@@ -160,8 +160,8 @@ static void hand_all_dead(Hand *hand, char *out, size_t size)
         hand_list(hand, out, size);
         return;
     }
-    snprintf(out, size, "[('%s', %s), ('%s', %s)]", hand->log[0], py(hand->both_dead[0]),
-             hand->log[1], py(hand->both_dead[1]));
+    snprintf(out, size, "[('%s', %s), ('%s', %s)]", hand->log[0],
+             py(hand->both_dead[0]), hand->log[1], py(hand->both_dead[1]));
 }
 
 static void hand_drops_older(Hand *hand, char *out, size_t size)
@@ -237,9 +237,9 @@ static void hand_hash_dead(Hand *hand, char *out, size_t size)
     uint64_t hash;
     hand->older = hand_ref(thing, NULL, NULL);
     mm_decref(thing);
-    snprintf(out, size, "%s", mm_weakref_hash(hand->older, &hash)
-                                  ? "hashed"
-                                  : "weak object has gone away");
+    snprintf(out, size, "%s",
+             mm_weakref_hash(hand->older, &hash) ? "hashed"
+                                                 : "weak object has gone away");
 }
 
 /* (two targets alive, both dead, a dead reference and itself) */
@@ -306,7 +306,8 @@ typedef struct HandProgram {
 static const HandProgram hand_programs[] = {
     {"all refs dead before first callback; newest first", hand_all_dead},
     {"callback of newer drops the older weakref object: older callback still runs "
-     "(held by the tuple)", hand_drops_older},
+     "(held by the tuple)",
+     hand_drops_older},
     {"error in callback reported, others still run", hand_error},
     {"dead weakref object: callback never runs", hand_dead_ref},
     {"refcount path: finalizer runs BEFORE weakrefs are cleared", hand_refcount_path},
@@ -316,7 +317,8 @@ static const HandProgram hand_programs[] = {
     {"hash of never hashed dead ref", hand_hash_dead},
     {"equality identity-compared objects alive/dead", hand_equality},
     {"resurrected by refcount: weakref stays live, cb at the real death, finalizer not "
-     "repeated", hand_resurrected},
+     "repeated",
+     hand_resurrected},
     {"__callback__ cleared to None after death", hand_callback_cleared},
     {"callback killing another object: nested callback runs inside", hand_nested},
 };
@@ -339,8 +341,10 @@ static void replay_hand(Run *run, const char *text, const char *want)
     const size_t count = sizeof hand_programs / sizeof hand_programs[0];
     size_t i = 0;
     while (i < count && strcmp(hand_programs[i].text, text) != 0) i++;
-    if (i < count) run_hand_program(run, &hand_programs[i], want);
-    else miss(run, "program", "text", "one that is known", text);
+    if (i < count)
+        run_hand_program(run, &hand_programs[i], want);
+    else
+        miss(run, "program", "text", "one that is known", text);
 }
 
 static void hand_types_init(void)

@@ -1,24 +1,26 @@
-/* vectors_intern.h - intern: which equal strings become one object. Part of vectors.c. */
+/* vectors_intern.h - intern: which equal strings become one object. Part of
+   vectors.c. */
 #ifndef VECTORS_INTERN_H
 #define VECTORS_INTERN_H
 
 typedef struct InternStep {
-    char  *text, *result; /* `new`, or hK: the same object as the K-th call returned */
+    char *text, *result; /* `new`, or hK: the same object as the K-th call returned */
     size_t is_arg, arg_interned;
 } InternStep;
 
 typedef struct InternScript {
-    Run        *run;
-    mm_heap    *heap;
+    Run *run;
+    mm_heap *heap;
     InternStep *steps;
-    mm_str    **got; /* what each call returned; a reference */
-    size_t      count;
+    mm_str **got; /* what each call returned; a reference */
+    size_t count;
 } InternScript;
 
 /* `TEXT->RESULT interned_is_arg=B is_interned(arg)=B`, and ` | ` if more follow. */
 static bool parse_intern_step(char **rest, InternStep *step)
 {
-    char *word = next_word(rest), *is_arg = next_word(rest), *interned = next_word(rest);
+    char *word = next_word(rest), *is_arg = next_word(rest),
+         *interned = next_word(rest);
     char *bar = next_word(rest), *arrow = word == NULL ? NULL : strstr(word, "->");
     if (arrow == NULL) return false;
     *arrow = '\0';
@@ -64,7 +66,8 @@ static void intern_call(InternScript *script, size_t k)
     script->got[k] = (mm_str *)or_exit(mm_intern_str(script->heap, mm_newref(arg)));
     check_result(script, k, phase);
     if ((script->got[k] == arg) != step->is_arg)
-        miss_number(run, run->line, phase, "interned_is_arg", step->is_arg, !step->is_arg);
+        miss_number(run, run->line, phase, "interned_is_arg", step->is_arg,
+                    !step->is_arg);
     if (is_interned(script, arg) != step->arg_interned)
         miss_number(run, run->line, phase, "is_interned(arg)", step->arg_interned,
                     !step->arg_interned);
@@ -82,7 +85,8 @@ static void intern_end(InternScript *script)
     for (k = 0; k < script->count; k++) mm_decref(script->got[k]);
     mm_intern_get_stats(script->heap, &stats);
     if (stats.strings != 0)
-        miss_number(script->run, script->run->line, "end", "interned", 0, stats.strings);
+        miss_number(script->run, script->run->line, "end", "interned", 0,
+                    stats.strings);
     check_destroy(script->run, script->heap);
 }
 
@@ -107,8 +111,8 @@ static void replay_intern_script(Run *run, char *rest)
 
 /* Lines about things that the library does not have: vectors.allow says so. */
 static const char *const intern_absent[] = {
-    "smallint ", "single_char_string ", "empty_string ", "intern(bytes) ",
-    "intern(str subclass) ",
+    "smallint ",      "single_char_string ",   "empty_string ",
+    "intern(bytes) ", "intern(str subclass) ",
 };
 
 static bool replay_absent(Run *run, char *line)

@@ -3,23 +3,31 @@
 #ifndef VECTORS_SCRIPTS_H
 #define VECTORS_SCRIPTS_H
 
-typedef enum StepKind { STEP_NEW, STEP_EDGE, STEP_CUT, STEP_DROP, STEP_DROPRES,
-                        STEP_COLLECT, STEP_FREEZE, STEP_COUNT } StepKind;
-static const char *const step_names[STEP_COUNT] = {"new",     "edge",    "cut",   "drop",
-                                                   "dropres", "collect", "freeze"};
+typedef enum StepKind {
+    STEP_NEW,
+    STEP_EDGE,
+    STEP_CUT,
+    STEP_DROP,
+    STEP_DROPRES,
+    STEP_COLLECT,
+    STEP_FREEZE,
+    STEP_COUNT
+} StepKind;
+static const char *const step_names[STEP_COUNT] = {
+    "new", "edge", "cut", "drop", "dropres", "collect", "freeze"};
 
 typedef struct Step {
     StepKind kind;
-    size_t   line;
-    size_t   a, b; /* its numbers; of collect: the generation and the result */
-    char    *gens, *fin, *res;
+    size_t line;
+    size_t a, b; /* its numbers; of collect: the generation and the result */
+    char *gens, *fin, *res;
 } Step;
 
 typedef struct Script {
-    Step     *steps;
-    size_t    step_count;
+    Step *steps;
+    size_t step_count;
     NodeSpec *nodes;
-    size_t    node_count;
+    size_t node_count;
 } Script;
 
 /* --------------------------------------------------------------- parsing ---- */
@@ -86,8 +94,8 @@ static bool parse_step(Run *run, Script *script, char *line)
     int kind = 0;
     while (kind < STEP_COUNT && strcmp(word, step_names[kind]) != 0) kind++;
     if (kind == STEP_COUNT) return malformed(run, "an unknown operation");
-    script->steps = (Step *)scratch_grow(run, script->steps, script->step_count,
-                                         sizeof(Step));
+    script->steps =
+        (Step *)scratch_grow(run, script->steps, script->step_count, sizeof(Step));
     step = &script->steps[script->step_count++];
     step->kind = (StepKind)kind;
     step->line = run->line;
@@ -153,7 +161,7 @@ static char generation_of(const World *world, size_t i)
     return generation < 0 || generation > 3 ? '-' : names[generation];
 }
 
-/* `?` is an object brought back by its count alone: in which generation is left open. */
+/* `?` is an object brought back by its count alone: its generation is left open. */
 static bool generation_fits(char want, char got)
 {
     return want == got || (want == '?' && got >= '0' && got <= '2');
@@ -169,7 +177,8 @@ static void check_generations(World *world, const Step *step, size_t n)
         same = same && generation_fits(step->gens[i], got[i]);
     }
     if (!same)
-        miss_at(world->run, step->line, step_names[step->kind], "gens", step->gens, got);
+        miss_at(world->run, step->line, step_names[step->kind], "gens", step->gens,
+                got);
 }
 
 static void check_step(World *world, const Step *step, size_t node_count)
@@ -202,7 +211,8 @@ static void replay_script_form(Run *run, const Script *script, Form form)
     for (i = 0; i < script->step_count; i++) {
         const Step *step = &script->steps[i];
         if (!step_possible(world, step)) {
-            miss_at(run, step->line, step_names[step->kind], "operands", "alive", "dead");
+            miss_at(run, step->line, step_names[step->kind], "operands", "alive",
+                    "dead");
             return; /* the heap is lost: what the references are is not known */
         }
         if (step->kind == STEP_NEW) node_count++;

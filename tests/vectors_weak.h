@@ -15,18 +15,18 @@ typedef struct Target {
 MM_TYPE_LEAF(Target)
 
 typedef struct WeakName { /* a name of a vector: r0, p1 ... */
-    bool        proxy, callback;
+    bool proxy, callback;
     mm_weakref *ref; /* NULL once deleted */
 } WeakName;
 
 typedef struct WeakCase {
-    Run      *run;
-    mm_heap  *heap;
-    Target   *target;
+    Run *run;
+    mm_heap *heap;
+    Target *target;
     WeakName *names;
-    size_t    count;
-    char     *fired; /* what the callbacks wrote: names, with a comma after each */
-    size_t    fired_length;
+    size_t count;
+    char *fired; /* what the callbacks wrote: names, with a comma after each */
+    size_t fired_length;
 } WeakCase;
 
 enum { WEAK_NAME = 24 }; /* room for a name as text */
@@ -80,7 +80,8 @@ static bool weak_case_fired(mm_weakref *ref, void *user)
         if (c->names[i].ref != NULL && !mm_weakref_is_dead(c->names[i].ref))
             miss(c->run, "callback", "all references", "dead", "alive");
     if (c->fired_length >= c->count * WEAK_NAME) return false;
-    c->fired_length += (size_t)write_name(c, name_of(c, ref), c->fired + c->fired_length);
+    c->fired_length +=
+        (size_t)write_name(c, name_of(c, ref), c->fired + c->fired_length);
     c->fired[c->fired_length++] = ',';
     return true;
 }
@@ -200,7 +201,8 @@ static bool weak_check(WeakCase *c, char *count, char *rest)
     if (!skip_prefix(next_word(&rest), "getweakrefs=", &list)) return false;
     if (!weak_list_filter(c, list)) return false;
     text = weak_list_text(c, &listed);
-    if (got != want) miss_number(c->run, c->run->line, "step", "getweakrefcount", want, got);
+    if (got != want)
+        miss_number(c->run, c->run->line, "step", "getweakrefcount", want, got);
     if (listed != got)
         miss_number(c->run, c->run->line, "step", "length of the list", got, listed);
     check_text(c->run, c->run->line, "step", "getweakrefs", list, text);
@@ -217,8 +219,10 @@ static bool weak_kill(WeakCase *c, char *rest)
     c->target = NULL;
     c->fired = (char *)scratch(c->run, c->count + 1, 2 * WEAK_NAME);
     mm_decref(target);
-    if (c->fired_length != 0) c->fired[c->fired_length - 1] = '\0';
-    else strcpy(c->fired, "-");
+    if (c->fired_length != 0)
+        c->fired[c->fired_length - 1] = '\0';
+    else
+        strcpy(c->fired, "-");
     check_text(c->run, c->run->line, "kill", "callbacks", list, c->fired);
     return true;
 }
@@ -304,8 +308,10 @@ static void replay_weak(Run *run)
 {
     char *line, *text;
     while ((line = next_line(run)) != NULL) {
-        if (skip_prefix(line, "hand ", &text)) replay_hand_line(run, text);
-        else replay_case(run, line, replay_weak_case);
+        if (skip_prefix(line, "hand ", &text))
+            replay_hand_line(run, text);
+        else
+            replay_case(run, line, replay_weak_case);
     }
 }
 

@@ -15,19 +15,19 @@ typedef struct Node { /* what all forms start with */
 } Node;
 
 typedef struct Tail {
-    Node  node;
+    Node node;
     void *ref[];
 } Tail;
 
 typedef struct Vector {
-    Node   node;
+    Node node;
     void **ref;
 } Vector;
 
 typedef Vector Hooks;
 
 /* Each form once more with a finalizer: that is a matter of the type. */
-typedef Tail   TailFinal;
+typedef Tail TailFinal;
 typedef Vector VectorFinal;
 typedef Vector HooksFinal;
 
@@ -53,16 +53,23 @@ static mm_type *const form_types[FORM_COUNT][2] = {
     {mm_typeof(Hooks), mm_typeof(HooksFinal)},
 };
 
-typedef enum ActKind { ACT_NOP, ACT_SELF, ACT_REF, ACT_CLEAR, ACT_DROP, ACT_GC } ActKind;
+typedef enum ActKind {
+    ACT_NOP,
+    ACT_SELF,
+    ACT_REF,
+    ACT_CLEAR,
+    ACT_DROP,
+    ACT_GC
+} ActKind;
 
 typedef struct Act { /* something that a finalizer does */
     ActKind kind;
-    size_t  k;
+    size_t k;
 } Act;
 
 typedef struct NodeSpec {
-    bool   finalizer;
-    Act   *acts;
+    bool finalizer;
+    Act *acts;
     size_t act_count;
     size_t edges;    /* references to other nodes            */
     size_t weakrefs; /* weak references owned, after them    */
@@ -70,19 +77,19 @@ typedef struct NodeSpec {
 } NodeSpec;
 
 struct World {
-    Run     *run;
+    Run *run;
     mm_heap *heap;
-    Form     form;
-    size_t   node_count;
+    Form form;
+    size_t node_count;
     const NodeSpec *spec;
-    Node   **node;        /* where each node is or was                          */
+    Node **node;          /* where each node is or was                          */
     unsigned char *alive; /* 1 until its disposer has run                       */
     unsigned char *fin;   /* how often its finalizer has run                    */
-    size_t  *used;        /* how many of its references are filled in           */
-    Node   **taken;       /* references taken by finalizers, in order           */
-    size_t   taken_count;
-    bool     collecting;  /* inside a collection of the script                  */
-    bool     ending;      /* the vector is over: finalizers do nothing          */
+    size_t *used;         /* how many of its references are filled in           */
+    Node **taken;         /* references taken by finalizers, in order           */
+    size_t taken_count;
+    bool collecting; /* inside a collection of the script                  */
+    bool ending;     /* the vector is over: finalizers do nothing          */
 };
 
 /* ----------------------------------------------------------------- nodes ---- */
@@ -156,8 +163,8 @@ static void act_gc(World *world)
     if (!world->collecting) return;
     result = mm_gc_collect(world->heap, 2);
     if (result != 0)
-        miss_number(world->run, world->run->line, "finalizer", "collect() in a collection",
-                    0, result);
+        miss_number(world->run, world->run->line, "finalizer",
+                    "collect() in a collection", 0, result);
 }
 
 static bool node_finalize(void *object)
@@ -274,8 +281,10 @@ static void world_end(World *world)
     world->ending = true;
     world_release_taken(world);
     for (i = 0; i < world->node_count; i++)
-        if (world->alive[i]) mm_incref(world->node[i]);
-        else world->node[i] = NULL;
+        if (world->alive[i])
+            mm_incref(world->node[i]);
+        else
+            world->node[i] = NULL;
     for (i = 0; i < world->node_count; i++)
         if (world->node[i] != NULL) node_clear_refs(world->node[i]);
     for (i = 0; i < world->node_count; i++) mm_decref(world->node[i]);
@@ -304,8 +313,7 @@ static char *digits(Run *run, const unsigned char *counter, size_t n)
 {
     char *text = (char *)scratch(run, n + 2, 1);
     size_t i;
-    for (i = 0; i < n; i++)
-        text[i] = (char)('0' + (counter[i] > 9 ? 9 : counter[i]));
+    for (i = 0; i < n; i++) text[i] = (char)('0' + (counter[i] > 9 ? 9 : counter[i]));
     if (n == 0) text[0] = '-';
     return text;
 }
