@@ -25,7 +25,8 @@ SANITIZERS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 # One of the builds below, in its own folder: $(call variant,FOLDER,FLAGS)
 variant = +@$(MAKE) -s --no-print-directory BUILD=$(BUILD)/$(1) $(2)
 
-export CC CXX CFLAGS DEFS BUILD MAKE
+DEPS ?= $(abspath $(BUILD))/deps
+export CC CXX CFLAGS DEFS BUILD MAKE DEPS
 
 all: help
 

@@ -7,12 +7,12 @@
 # Writes the flags to FILE (only if they changed, so that nothing is built again).
 # Looks in STB_DS_DIR or CMOCKA_DIR, then asks pkg-config, then the usual folders,
 # then what an earlier run unpacked. Where apt-get is present it then fetches the
-# distribution's package: installed as root, otherwise unpacked beside FILE.
+# distribution's package: installed as root, otherwise unpacked in the folder DEPS.
 set -u
 
 what=$1
 out=$2
-deps=$(dirname "$out")/deps
+deps=${DEPS:-$(dirname "$out")/deps}
 cc=${CC:-cc}
 
 say() { echo "setup: $*" >&2; }
@@ -133,7 +133,7 @@ if [ -z "${STB_DS_DIR:-}${CMOCKA_DIR:-}" ] && [ -s "$out" ]; then
     cmocka) exit 0 ;;
     esac
 fi
-mkdir -p "$deps" || exit 1
+mkdir -p "$deps" "$(dirname "$out")" || exit 1
 deps=$(cd "$deps" && pwd)
 flags=
 if ! ${what}_find; then
