@@ -1,0 +1,243 @@
+/* floor.c - ours against what can be written by hand: the second argument says
+   which of the two runs, "ours" or "floor".
+     pool    typed pool pair      against the heap's own 48-byte pair, sized
+     region  32 bytes of a region against a bump pointer
+     count   incref + decref      against ++n; --n in memory
+     handle  handle to object     against a bounds-checked array load */
+#include "bench.h"
+#include "memmgr.h"
+
+typedef struct Item {
+    unsigned char bytes[48];
+} Item;
+typedef struct Thing {
+    struct Thing *other;
+    uint64_t value;
+} Thing;
+MM_TYPE(Thing, MM_REF(Thing, other))
+
+static mm_heap *heap;
+
+/* Runs work(count) several times; the row's value is ns per unit of count. */
+static void measure(const char *row, size_t count, void (*work)(size_t))
+{
+    int repeats = bench_repeats(11);
+    double times[11];
+    work(count / 10);
+    for (int r = 0; r < repeats; r++) {
+        double begin = bench_now();
+        work(count);
+        times[r] = (bench_now() - begin) / (double)count;
+    }
+    bench_put(row, "ns", bench_median(times, repeats));
+}
+
+/* --- pool --- */
+
+static mm_pool *pool;
+
+BENCH_NOINLINE static void pool_pairs(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *p = mm_pool_acquire(pool);
+        BENCH_KEEP(p);
+        *(volatile size_t *)p = i;
+        mm_pool_release(pool, p);
+    }
+}
+
+BENCH_NOINLINE static void heap_pairs(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void *p = mm_alloc(heap, sizeof(Item));
+        BENCH_KEEP(p);
+        *(volatile size_t *)p = i;
+        mm_free_sized(heap, p, sizeof(Item));
+    }
+}
+
+static void run_pool(bool ours)
+{
+    mm_pool_desc desc = {0};
+    desc.item_size = sizeof(Item);
+    pool = mm_pool_create(heap, &desc);
+    BENCH_REQUIRE(pool != NULL);
+    measure("pool_pair", bench_count(1000000), ours ? pool_pairs : heap_pairs);
+    mm_pool_destroy(pool);
+}
+
+/* --- region --- */
+
+enum { REGION_BYTES = 1 << 20, REGION_ITEM = 32 };
+
+static char region_memory[REGION_BYTES];
+static mm_region region;
+
+/* Fills the same megabyte again and again; rewinding is part of both. */
+BENCH_NOINLINE static void region_items(size_t count)
+{
+    mm_region_mark start = mm_region_mark_here(&region);
+    for (size_t i = 0; i < count; i++) {
+        void *p = mm_region_alloc(&region, REGION_ITEM);
+        BENCH_KEEP(p);
+        *(volatile size_t *)p = i;
+        if (i % (REGION_BYTES / REGION_ITEM / 2) == 0) mm_region_rewind(&region, start);
+    }
+    mm_region_rewind(&region, start);
+}
+
+typedef struct Bump {
+    char *cursor, *limit;
+} Bump;
+
+static inline void *bump_alloc(Bump *bump, size_t size)
+{
+    char *p = bump->cursor;
+    size = (size + 15) & ~(size_t)15;
+    if (size > (size_t)(bump->limit - p)) return NULL;
+    bump->cursor = p + size;
+    return p;
+}
+
+static Bump bump;
+
+BENCH_NOINLINE static void bump_items(size_t count)
+{
+    char *start = bump.cursor;
+    for (size_t i = 0; i < count; i++) {
+        void *p = bump_alloc(&bump, REGION_ITEM);
+        BENCH_KEEP(p);
+        *(volatile size_t *)p = i;
+        if (i % (REGION_BYTES / REGION_ITEM / 2) == 0) bump.cursor = start;
+    }
+    bump.cursor = start;
+}
+
+static void run_region(bool ours)
+{
+    memset(region_memory, 1, sizeof region_memory);
+    mm_region_init_buffer(&region, heap, region_memory, sizeof region_memory);
+    BENCH_REQUIRE(mm_region_alloc(&region, 16) != NULL);
+    bump.cursor = region_memory + 16;
+    bump.limit = region_memory + sizeof region_memory;
+    measure("region_alloc", bench_count(1000000), ours ? region_items : bump_items);
+    mm_region_free(&region);
+}
+
+/* --- counts --- */
+
+static Thing *thing;
+static uint32_t *number;
+
+BENCH_NOINLINE static void counts(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        mm_incref(thing);
+        BENCH_KEEP(thing);
+        mm_decref(thing);
+        BENCH_KEEP(thing);
+    }
+}
+
+BENCH_NOINLINE static void bare_counts(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        ++*number;
+        BENCH_KEEP(number);
+        --*number;
+        BENCH_KEEP(number);
+    }
+}
+
+static void run_count(bool ours)
+{
+    static uint32_t bare = 1;
+    number = &bare;
+    thing = mm_new(heap, Thing);
+    BENCH_REQUIRE(thing != NULL);
+    measure("incref_decref", bench_count(2000000), ours ? counts : bare_counts);
+    mm_decref(thing);
+}
+
+/* --- handles: 1024 objects, in an order that is not that of their addresses --- */
+
+enum { HANDLES = 1024 };
+
+static Thing *things[HANDLES];
+static mm_handle handles[HANDLES];
+static uint32_t index_of[HANDLES];
+static size_t thing_count = HANDLES;
+
+BENCH_NOINLINE static void handle_borrows(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        Thing *p = mm_handle_borrow(heap, handles[i % HANDLES]);
+        BENCH_KEEP(p);
+    }
+}
+
+BENCH_NOINLINE static void array_loads(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t k = index_of[i % HANDLES];
+        Thing *p = k < thing_count ? things[k] : NULL;
+        BENCH_KEEP(p);
+    }
+}
+
+BENCH_NOINLINE static void handle_gets(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        Thing *p = mm_handle_get(heap, handles[i % HANDLES]);
+        BENCH_KEEP(p);
+        mm_decref(p);
+    }
+}
+
+BENCH_NOINLINE static void array_gets(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t k = index_of[i % HANDLES];
+        Thing *p = k < thing_count ? things[k] : NULL;
+        mm_incref(p);
+        BENCH_KEEP(p);
+        mm_decref(p);
+    }
+}
+
+static void run_handle(bool ours)
+{
+    const uint32_t *order = bench_permutation(HANDLES);
+    memcpy(index_of, order, sizeof index_of);
+    for (size_t i = 0; i < HANDLES; i++) {
+        things[i] = mm_new(heap, Thing);
+        BENCH_REQUIRE(things[i] != NULL);
+    }
+    for (size_t i = 0; i < HANDLES; i++) {
+        handles[i] = mm_handle_of(things[index_of[i]]);
+        BENCH_REQUIRE(mm_handle_borrow(heap, handles[i]) == things[index_of[i]]);
+    }
+    measure("handle_borrow", bench_count(2000000), ours ? handle_borrows : array_loads);
+    measure("handle_get", bench_count(2000000), ours ? handle_gets : array_gets);
+    for (size_t i = 0; i < HANDLES; i++) mm_decref(things[i]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *pattern = argc > 2 ? argv[1] : "";
+    bool ours = argc > 2 && strcmp(argv[2], "ours") == 0;
+    heap = mm_heap_create(NULL);
+    if (heap == NULL) bench_die(mm_last_message(NULL));
+    if (strcmp(pattern, "pool") == 0)
+        run_pool(ours);
+    else if (strcmp(pattern, "region") == 0)
+        run_region(ours);
+    else if (strcmp(pattern, "count") == 0)
+        run_count(ours);
+    else if (strcmp(pattern, "handle") == 0)
+        run_handle(ours);
+    else
+        bench_die("usage: floor pool|region|count|handle ours|floor");
+    BENCH_REQUIRE(mm_heap_destroy(heap) == 0);
+    return 0;
+}
