@@ -34,11 +34,12 @@ static void test_span_of(void **state)
 
 /* The bytes that text[start:stop] has, by the rule: i is in the slice if it is not
    below start and below stop, negative positions counted from the end. */
-static void check_slice(const char *text, size_t length, ptrdiff_t start, ptrdiff_t stop)
+static void check_slice(const char *text, size_t length, ptrdiff_t start,
+                        ptrdiff_t stop)
 {
-    mm_span   slice = mm_span_slice(span_of(text, length), start, stop);
+    mm_span slice = mm_span_slice(span_of(text, length), start, stop);
     ptrdiff_t n = (ptrdiff_t)length, i;
-    size_t    count = 0;
+    size_t count = 0;
     if (start < 0) start = start < -n ? 0 : start + n;
     if (stop < 0) stop = stop < -n ? 0 : stop + n;
     for (i = 0; i < n; i++) {
@@ -53,10 +54,10 @@ static void check_slice(const char *text, size_t length, ptrdiff_t start, ptrdif
 
 static void test_slices_are_pythons(void **state)
 {
-    const char      *text = "0123456789";
-    const ptrdiff_t  far[] = {PTRDIFF_MIN, PTRDIFF_MIN + 1, -1000, 1000, PTRDIFF_MAX};
-    ptrdiff_t        start, stop;
-    size_t           length, i, j;
+    const char *text = "0123456789";
+    const ptrdiff_t far[] = {PTRDIFF_MIN, PTRDIFF_MIN + 1, -1000, 1000, PTRDIFF_MAX};
+    ptrdiff_t start, stop;
+    size_t length, i, j;
     (void)state;
     for (length = 0; length <= 10; length++) {
         for (start = -13; start <= 13; start++) {
@@ -97,8 +98,8 @@ static ptrdiff_t find_slowly(mm_span span, mm_span needle)
 static void test_find(void **state)
 {
     uint64_t random = 3;
-    size_t   round, i, rounds = test_rounds(100000);
-    char     text[40], needle[8];
+    size_t round, i, rounds = test_rounds(100000);
+    char text[40], needle[8];
     (void)state;
     for (round = 0; round < rounds; round++) {
         mm_span a = span_of(text, test_random(&random) % (sizeof text + 1));
@@ -119,10 +120,10 @@ static void test_bytes_new(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    size_t   n;
+    size_t n;
     (void)state;
     for (n = 0; n < 70000; n += n < 300 ? 1 : 997) {
-        char     *data = (char *)malloc(n + 1);
+        char *data = (char *)malloc(n + 1);
         mm_bytes *bytes;
         test_fill(data, n, 6);
         bytes = mm_bytes_new(heap, data, n);
@@ -144,12 +145,12 @@ static void test_bytes_new(void **state)
 
 static void test_large_bytes(void **state)
 {
-    size_t    size = (size_t)50 << 20, line = 1000;
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    size_t size = (size_t)50 << 20, line = 1000;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_bytes *bytes = mm_bytes_new(heap, NULL, size);
-    mm_view  *all, *last;
-    char     *data;
+    mm_view *all, *last;
+    char *data;
     (void)state;
     assert_non_null(bytes);
     assert_true(test_all(bytes->data, line, 0));
@@ -170,8 +171,8 @@ static void test_large_bytes(void **state)
 
 static void test_too_large(void **state)
 {
-    test_env        env;
-    mm_heap        *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     volatile size_t size;
     (void)state;
     for (size = SIZE_MAX; size > SIZE_MAX - 50; size--) {
@@ -195,10 +196,10 @@ static void test_too_large(void **state)
 /* M3: a view of a view refers to the exporter; each keeps it alive by itself. */
 static void test_views_keep_the_buffer(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_bytes *bytes = mm_bytes_new(heap, "Package: base-files", 19);
-    mm_view  *all = mm_view_new(bytes), *name, *base;
+    mm_view *all = mm_view_new(bytes), *name, *base;
     (void)state;
     assert_ptr_equal(all->base, bytes);
     assert_ptr_equal(all->data, bytes->data);
@@ -225,7 +226,7 @@ static void test_view_of_a_string(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *s = mm_intern(heap, "a\0b", 3);
+    mm_str *s = mm_intern(heap, "a\0b", 3);
     mm_view *all = mm_view_new(s), *part = mm_view_slice(all, 1, 1);
     (void)state;
     assert_true(mm_span_equal(mm_view_span(all), span_of("a\0b", 3)));
@@ -241,12 +242,12 @@ static void test_view_of_a_string(void **state)
 
 static void test_view_equal(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_bytes *a = mm_bytes_new(heap, "one two one", 11);
-    mm_str   *b = mm_str_new(heap, "one", 3);
-    mm_view  *all = mm_view_new(a), *first = mm_view_slice(all, 0, 3);
-    mm_view  *last = mm_view_slice(all, -3, 11), *other = mm_view_new(b);
+    mm_str *b = mm_str_new(heap, "one", 3);
+    mm_view *all = mm_view_new(a), *first = mm_view_slice(all, 0, 3);
+    mm_view *last = mm_view_slice(all, -3, 11), *other = mm_view_new(b);
     (void)state;
     assert_true(mm_view_equal(first, last));
     assert_true(mm_view_equal(first, other));
@@ -262,16 +263,18 @@ static void test_view_equal(void **state)
     test_heap_done(heap, &env);
 }
 
-typedef struct Thing { int value; } Thing;
+typedef struct Thing {
+    int value;
+} Thing;
 MM_TYPE_LEAF(Thing)
 
 static void test_no_exporter(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    Thing    *thing = mm_new(heap, Thing);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    Thing *thing = mm_new(heap, Thing);
     mm_bytes *bytes = mm_bytes_new(heap, "x", 1);
-    mm_view  *view = mm_view_new(bytes);
+    mm_view *view = mm_view_new(bytes);
     (void)state;
     assert_null(mm_view_new(NULL));
     assert_null(mm_view_new(thing));
@@ -291,12 +294,15 @@ static void test_no_exporter(void **state)
 static void test_random_slices(void **state)
 {
     enum { N = 200 };
-    static struct { mm_view *view; size_t at, length; } live[N];
-    char      text[500];
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    uint64_t  random = 21;
-    size_t    i, step;
+    static struct {
+        mm_view *view;
+        size_t at, length;
+    } live[N];
+    char text[500];
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    uint64_t random = 21;
+    size_t i, step;
     mm_bytes *bytes;
     (void)state;
     test_fill(text, sizeof text, 8);
@@ -308,8 +314,8 @@ static void test_random_slices(void **state)
     }
     mm_decref(bytes);
     for (step = 0; step < test_rounds(50000); step++) {
-        size_t   from = test_random(&random) % N, to = test_random(&random) % N;
-        size_t   n = live[from].length, a = test_random(&random) % (n + 1), length;
+        size_t from = test_random(&random) % N, to = test_random(&random) % N;
+        size_t n = live[from].length, a = test_random(&random) % (n + 1), length;
         mm_view *view;
         if (n < 5) { /* worn out: start again from a long one */
             for (from = 0; from < N - 1 && live[from].length < 5;) from++;
@@ -337,10 +343,10 @@ static void test_random_slices(void **state)
 
 static void test_check_finds_a_broken_view(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_bytes *bytes = mm_bytes_new(heap, "0123456789", 10);
-    mm_view  *view = mm_view_new(bytes);
+    mm_view *view = mm_view_new(bytes);
     (void)state;
     assert_true(mm_heap_check(heap));
     view->length = 11;
@@ -370,10 +376,10 @@ static void test_every_request_fails_once(void **state)
     size_t k, n = 0, size = TEST_ARENA / 64;
     (void)state;
     for (k = 2; n < N; k++) {
-        test_env  env;
-        mm_heap  *heap = test_heap(&env);
+        test_env env;
+        mm_heap *heap = test_heap(&env);
         mm_bytes *all[N];
-        size_t    i;
+        size_t i;
         env.fail_from = k;
         env.fail_count = SIZE_MAX;
         for (n = 0; n < N; n++) {
@@ -394,12 +400,12 @@ static void test_every_request_fails_once(void **state)
 
 static void test_views_in_a_full_heap(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_bytes *bytes = mm_bytes_new(heap, "0123456789", 10);
-    mm_view  *view = mm_view_new(bytes), *next, *list = NULL;
-    void    **ballast = NULL, **p;
-    size_t    size, n = 0;
+    mm_view *view = mm_view_new(bytes), *next, *list = NULL;
+    void **ballast = NULL, **p;
+    size_t size, n = 0;
     (void)state;
     env.fail_from = env.requests + 1;
     env.fail_count = SIZE_MAX;

@@ -34,7 +34,7 @@ static void expect(const mm_pool *pool, size_t in_use, size_t idle, uint64_t hit
 static mm_heap *heap_with_debug(test_env *env, int debug)
 {
     mm_heap_desc desc = test_desc(env);
-    mm_heap     *heap;
+    mm_heap *heap;
     memset(env, 0, sizeof *env);
     desc.debug = debug;
     heap = mm_heap_create(&desc);
@@ -49,11 +49,11 @@ static void test_items_are_used_again(void **state)
     int debug;
     (void)state;
     for (debug = 0; debug <= 2; debug++) {
-        test_env     env;
-        mm_heap     *heap = heap_with_debug(&env, debug);
+        test_env env;
+        mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(48);
-        mm_pool     *pool = mm_pool_create(heap, &desc);
-        char        *a, *b;
+        mm_pool *pool = mm_pool_create(heap, &desc);
+        char *a, *b;
         assert_non_null(pool);
         expect(pool, 0, 0, 0, 0);
         a = (char *)mm_pool_acquire(pool);
@@ -80,8 +80,8 @@ static void test_items_are_used_again(void **state)
 
 static void test_description_out_of_range(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(0);
     (void)state;
     assert_null(mm_pool_create(heap, &desc));
@@ -104,10 +104,10 @@ static void test_description_out_of_range(void **state)
 
 static void test_sizes_out_of_range(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(SIZE_MAX);
-    mm_pool     *pool = mm_pool_create(heap, &desc);
+    mm_pool *pool = mm_pool_create(heap, &desc);
     (void)state;
     assert_non_null(pool);
     assert_null(mm_pool_acquire(pool));
@@ -124,12 +124,12 @@ static void test_max(void **state)
     int debug;
     (void)state;
     for (debug = 0; debug <= 1; debug++) {
-        test_env     env;
-        mm_heap     *heap = heap_with_debug(&env, debug);
+        test_env env;
+        mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(32);
-        mm_pool     *pool;
-        void        *items[3];
-        size_t       i;
+        mm_pool *pool;
+        void *items[3];
+        size_t i;
         desc.max = 3;
         pool = mm_pool_create(heap, &desc);
         for (i = 0; i < 3; i++) assert_non_null(items[i] = mm_pool_acquire(pool));
@@ -152,15 +152,15 @@ static void test_max(void **state)
 
 static void test_max_idle(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
-    size_t       limits[] = {0, 1, 7, 40}, l, i;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    size_t limits[] = {0, 1, 7, 40}, l, i;
     static void *items[1500];
     (void)state;
     for (l = 0; l < TEST_COUNT(limits); l++) {
         mm_pool_desc desc = plain(32);
-        size_t       most = limits[l] == 0 ? 1024 : limits[l];
-        mm_pool     *pool;
+        size_t most = limits[l] == 0 ? 1024 : limits[l];
+        mm_pool *pool;
         desc.max_idle = limits[l];
         pool = mm_pool_create(heap, &desc);
         for (i = 0; i < TEST_COUNT(items); i++) items[i] = mm_pool_acquire(pool);
@@ -180,11 +180,11 @@ static void test_prefill_and_shrink(void **state)
     int debug;
     (void)state;
     for (debug = 0; debug <= 1; debug++) {
-        test_env     env;
-        mm_heap     *heap = heap_with_debug(&env, debug);
+        test_env env;
+        mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(100);
-        mm_pool     *pool;
-        void        *warm, *top;
+        mm_pool *pool;
+        void *warm, *top;
         desc.prefill = 2000; /* above the default of max_idle: it makes room */
         pool = mm_pool_create(heap, &desc);
         expect(pool, 0, 2000, 0, 0);
@@ -208,12 +208,12 @@ static void test_prefill_and_shrink(void **state)
 
 static void test_zero(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(77);
-    mm_pool     *pool;
-    size_t       round, i;
-    char        *items[20];
+    mm_pool *pool;
+    size_t round, i;
+    char *items[20];
     (void)state;
     desc.zero = true;
     desc.prefill = 7;
@@ -239,12 +239,12 @@ static void count_reset(void *item, void *user)
 
 static void test_reset(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(40);
-    mm_pool     *pool;
-    size_t       resets = 0, i;
-    char        *item;
+    mm_pool *pool;
+    size_t resets = 0, i;
+    char *item;
     (void)state;
     desc.reset = count_reset;
     desc.user = &resets;
@@ -266,11 +266,11 @@ static void test_items_outlive_their_pool(void **state)
     int debug;
     (void)state;
     for (debug = 0; debug <= 1; debug++) {
-        test_env     env;
-        mm_heap     *heap = heap_with_debug(&env, debug);
+        test_env env;
+        mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(64);
-        mm_pool     *pool = mm_pool_create(heap, &desc);
-        char        *a = (char *)mm_pool_acquire(pool), *b;
+        mm_pool *pool = mm_pool_create(heap, &desc);
+        char *a = (char *)mm_pool_acquire(pool), *b;
         b = (char *)mm_pool_acquire(pool);
         memset(a, 5, 64);
         mm_pool_release(pool, b);
@@ -288,10 +288,10 @@ static void test_heap_ends_pools(void **state)
     int in_use;
     (void)state;
     for (in_use = 0; in_use <= 1; in_use++) {
-        test_env     env;
-        mm_heap     *heap = test_heap(&env);
+        test_env env;
+        mm_heap *heap = test_heap(&env);
         mm_pool_desc desc = plain(64);
-        mm_pool     *pool;
+        mm_pool *pool;
         desc.prefill = 100;
         pool = mm_pool_create(heap, &desc);
         if (in_use) mm_pool_acquire(pool);
@@ -313,10 +313,10 @@ typedef enum mistake { DOUBLE, FOREIGN, MIDDLE, STACK, OTHER_POOL } mistake;
 static void body_mistake(void *argument)
 {
     mm_heap_desc heap_desc;
-    mm_heap     *heap;
+    mm_heap *heap;
     mm_pool_desc desc = plain(48);
-    mm_pool     *pool, *other;
-    char         local[64], *item, *wrong = NULL;
+    mm_pool *pool, *other;
+    char local[64], *item, *wrong = NULL;
     memset(&heap_desc, 0, sizeof heap_desc);
     heap_desc.debug = 1;
     heap = mm_heap_create(&heap_desc);
@@ -324,7 +324,10 @@ static void body_mistake(void *argument)
     other = mm_pool_create(heap, &desc);
     item = (char *)mm_pool_acquire(pool);
     switch (*(mistake *)argument) {
-    case DOUBLE: wrong = item; mm_pool_release(pool, item); break;
+    case DOUBLE:
+        wrong = item;
+        mm_pool_release(pool, item);
+        break;
     case FOREIGN: wrong = (char *)mm_alloc(heap, 48); break;
     case MIDDLE: wrong = item + 16; break;
     case STACK: wrong = local + 1; break;
@@ -341,7 +344,7 @@ static void test_wrong_release_is_found_at_once(void **state)
     int what;
     (void)state;
     for (what = DOUBLE; what <= OTHER_POOL; what++) {
-        mistake    argument = (mistake)what;
+        mistake argument = (mistake)what;
         test_child child;
         test_run(&child, body_mistake, &argument);
         assert_true(test_names_planted(&child));
@@ -361,12 +364,12 @@ static void test_wrong_release_is_found_at_once(void **state)
 /* Without debugging it is the heap's check that finds it. */
 static void test_double_release_is_found_by_the_check(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(48);
-    mm_pool     *pool = mm_pool_create(heap, &desc);
-    void        *items[10], *again[11];
-    size_t       i, j;
+    mm_pool *pool = mm_pool_create(heap, &desc);
+    void *items[10], *again[11];
+    size_t i, j;
     (void)state;
     for (i = 0; i < 10; i++) items[i] = mm_pool_acquire(pool);
     for (i = 0; i < 10; i++) mm_pool_release(pool, items[i * 7 % 10]);
@@ -388,12 +391,12 @@ static void test_double_release_is_found_by_the_check(void **state)
 
 static void test_foreign_release_is_found_by_the_check(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(48);
-    mm_pool     *pool = mm_pool_create(heap, &desc);
-    void        *items[10], *foreign = malloc(64), *small = mm_alloc(heap, 16);
-    size_t       i, n = 0;
+    mm_pool *pool = mm_pool_create(heap, &desc);
+    void *items[10], *foreign = malloc(64), *small = mm_alloc(heap, 16);
+    size_t i, n = 0;
     (void)state;
     for (i = 0; i < 10; i++) items[i] = mm_pool_acquire(pool);
     for (i = 0; i < 8; i++) mm_pool_release(pool, items[i]);
@@ -421,11 +424,14 @@ static void test_foreign_release_is_found_by_the_check(void **state)
 static void run_against_a_list(mm_heap *heap, uint64_t seed, bool small)
 {
     enum { N = 600 };
-    struct { unsigned char *p; unsigned seed; } live[N];
-    uint64_t     random = seed, misses = 0, acquires = 0, refused = 0;
-    size_t       n = 0, idle = 0, step, size = 24 + 8 * (seed % 9), most, max;
+    struct {
+        unsigned char *p;
+        unsigned seed;
+    } live[N];
+    uint64_t random = seed, misses = 0, acquires = 0, refused = 0;
+    size_t n = 0, idle = 0, step, size = 24 + 8 * (seed % 9), most, max;
     mm_pool_desc desc = plain(size);
-    mm_pool     *pool;
+    mm_pool *pool;
     desc.max_idle = most = small ? 5 : 100;
     desc.max = max = small ? 300 : 0;
     desc.zero = seed % 3 == 0;
@@ -442,8 +448,10 @@ static void run_against_a_list(mm_heap *heap, uint64_t seed, bool small)
                 live[n].seed = (unsigned)test_random(&random);
                 test_fill(live[n].p, size, live[n].seed);
                 acquires++;
-                if (idle == 0) misses++;
-                else idle--;
+                if (idle == 0)
+                    misses++;
+                else
+                    idle--;
                 n++;
             }
         } else if (n > 0) {
@@ -484,7 +492,7 @@ static void test_random_against_a_list(void **state)
 
 typedef struct Particle {
     struct Particle *target;
-    int              life[5];
+    int life[5];
 } Particle;
 MM_TYPE(Particle, MM_REF(Particle, target))
 
@@ -510,10 +518,11 @@ static void particle_reset(void *item, void *user)
     was_reset++;
 }
 
-static mm_pool *particle_pool(mm_heap *heap, size_t prefill, size_t max, size_t max_idle)
+static mm_pool *particle_pool(mm_heap *heap, size_t prefill, size_t max,
+                              size_t max_idle)
 {
     mm_pool_desc desc;
-    mm_pool     *pool;
+    mm_pool *pool;
     memset(&desc, 0, sizeof desc);
     desc.type = mm_typeof(Particle);
     desc.prefill = prefill;
@@ -530,11 +539,11 @@ static mm_pool *particle_pool(mm_heap *heap, size_t prefill, size_t max, size_t 
 
 static void test_objects_come_back(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    mm_pool  *pool = particle_pool(heap, 0, 0, 0);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 0, 0, 0);
     Particle *p, *first;
-    int       life;
+    int life;
     (void)state;
     first = (Particle *)mm_pool_acquire(pool);
     expect(pool, 1, 0, 0, 1);
@@ -576,11 +585,11 @@ static bool visit_none(const mm_block *block, void *user)
 /* Idle objects are nobody's: no hook has run, no walk and no collection sees them. */
 static void test_prefilled_objects_rest(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    mm_pool  *pool = particle_pool(heap, 50, 0, 0);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 50, 0, 0);
     Particle *p;
-    size_t    seen = 0;
+    size_t seen = 0;
     (void)state;
     expect(pool, 0, 50, 0, 0);
     assert_int_equal(finalized + disposed + was_reset, 0);
@@ -605,12 +614,12 @@ static void test_prefilled_objects_rest(void **state)
 /* Weak references and handles to the last life do not find the next one. */
 static void test_identity_is_fresh(void **state)
 {
-    test_env    env;
-    mm_heap    *heap = test_heap(&env);
-    mm_pool    *pool = particle_pool(heap, 0, 0, 0);
-    Particle   *p = (Particle *)mm_pool_acquire(pool), *q;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 0, 0, 0);
+    Particle *p = (Particle *)mm_pool_acquire(pool), *q;
     mm_weakref *ref = mm_weakref_new(p, NULL, NULL);
-    mm_handle   handle = mm_handle_of(p);
+    mm_handle handle = mm_handle_of(p);
     (void)state;
     assert_non_null(ref);
     q = (Particle *)mm_handle_get(heap, handle);
@@ -634,12 +643,12 @@ static void test_identity_is_fresh(void **state)
 /* Cycles of pooled objects: the collector finds them, the pool gets them back. */
 static void test_collected_objects_come_back(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    mm_pool  *pool = particle_pool(heap, 0, 0, 0);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 0, 0, 0);
     Particle *ring[40];
-    int       generation;
-    size_t    i, round;
+    int generation;
+    size_t i, round;
     (void)state;
     mm_gc_disable(heap);
     for (round = 0; round < 6; round++) {
@@ -666,11 +675,11 @@ static void test_collected_objects_come_back(void **state)
 
 static void test_managed_limits(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    mm_pool  *pool = particle_pool(heap, 1, 4, 2);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 1, 4, 2);
     Particle *p[4];
-    size_t    i;
+    size_t i;
     (void)state;
     for (i = 0; i < 4; i++) assert_non_null(p[i] = (Particle *)mm_pool_acquire(pool));
     assert_null(mm_pool_acquire(pool));
@@ -686,9 +695,9 @@ static void test_managed_limits(void **state)
 
 static void test_objects_outlive_their_pool(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    mm_pool  *pool = particle_pool(heap, 5, 0, 0);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_pool *pool = particle_pool(heap, 5, 0, 0);
     Particle *a = (Particle *)mm_pool_acquire(pool), *b;
     (void)state;
     b = (Particle *)mm_pool_acquire(pool);
@@ -711,9 +720,9 @@ static void test_heap_ends_with_pooled_objects(void **state)
     int destroy;
     (void)state;
     for (destroy = 0; destroy <= 1; destroy++) {
-        test_env  env;
-        mm_heap  *heap = test_heap(&env);
-        mm_pool  *pool = particle_pool(heap, 5, 0, 0);
+        test_env env;
+        mm_heap *heap = test_heap(&env);
+        mm_pool *pool = particle_pool(heap, 5, 0, 0);
         Particle *held = (Particle *)mm_pool_acquire(pool), *cycle;
         cycle = (Particle *)mm_pool_acquire(pool);
         mm_set(&cycle->target, cycle);
@@ -730,17 +739,19 @@ static void test_heap_ends_with_pooled_objects(void **state)
     }
 }
 
-typedef struct Dot { char bytes[13]; } Dot; /* an odd size, a leaf */
+typedef struct Dot {
+    char bytes[13];
+} Dot; /* an odd size, a leaf */
 MM_TYPE_LEAF(Dot)
 
 static void test_leaf_objects(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc;
-    mm_pool     *pool;
-    Dot         *dots[300];
-    size_t       i, round;
+    mm_pool *pool;
+    Dot *dots[300];
+    size_t i, round;
     (void)state;
     memset(&desc, 0, sizeof desc);
     desc.type = mm_typeof(Dot);
@@ -762,8 +773,8 @@ static void test_leaf_objects(void **state)
 
 static void test_item_size_and_type(void **state)
 {
-    test_env     env;
-    mm_heap     *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_pool_desc desc = plain(8);
     (void)state;
     desc.type = mm_typeof(Dot);
@@ -786,10 +797,10 @@ static void test_every_request_fails_once(void **state)
         for (debug = 0; debug <= 1; debug++) {
             size_t k, n = 0, i;
             for (k = 2; n < N; k++) {
-                test_env     env;
-                mm_heap     *heap = heap_with_debug(&env, debug);
+                test_env env;
+                mm_heap *heap = heap_with_debug(&env, debug);
                 mm_pool_desc desc = plain(TEST_ARENA / 100);
-                mm_pool     *pool;
+                mm_pool *pool;
                 static void *items[N];
                 if (managed) {
                     desc.item_size = 0;
@@ -806,8 +817,10 @@ static void test_every_request_fails_once(void **state)
                 if (n < N) assert_int_equal(mm_last_status(heap), MM_ERR_NOMEM);
                 assert_true(mm_heap_check(heap));
                 for (i = 0; i < n; i++) {
-                    if (managed) mm_decref(items[i]);
-                    else mm_pool_release(pool, items[i]);
+                    if (managed)
+                        mm_decref(items[i]);
+                    else
+                        mm_pool_release(pool, items[i]);
                 }
                 test_drain(heap);
                 expect(pool, 0, n, 0, n);
@@ -827,10 +840,10 @@ static void test_prefill_fails(void **state)
     int managed;
     (void)state;
     for (managed = 0; managed <= 1; managed++) {
-        test_env     env;
-        mm_heap     *heap = test_heap(&env);
+        test_env env;
+        mm_heap *heap = test_heap(&env);
         mm_pool_desc desc = plain(200);
-        size_t       before = test_stats(heap).live_blocks;
+        size_t before = test_stats(heap).live_blocks;
         desc.prefill = 10 * TEST_ARENA / 16;
         if (managed) {
             desc.item_size = 0;

@@ -16,9 +16,9 @@ static size_t live_blocks(mm_heap *heap)
 
 static void test_empty_region_allocates_nothing(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    size_t    before = live_blocks(heap);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    size_t before = live_blocks(heap);
     mm_region region;
     (void)state;
     mm_region_init(&region, heap);
@@ -35,10 +35,10 @@ static void test_empty_region_allocates_nothing(void **state)
 
 static void test_blocks_are_aligned_and_apart(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    char     *blocks[3000];
-    size_t    i, expected = 0;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    char *blocks[3000];
+    size_t i, expected = 0;
     mm_region region;
     (void)state;
     mm_region_init(&region, heap);
@@ -61,13 +61,13 @@ static void test_blocks_are_aligned_and_apart(void **state)
 /* Every offset and many sizes of a caller's buffer, without a heap behind it. */
 static void test_buffer_alone(void **state)
 {
-    char   memory[16 + 200 + 16];
+    char memory[16 + 200 + 16];
     size_t offset, size;
     (void)state;
     for (offset = 0; offset < 16; offset++) {
         for (size = 0; size <= 200; size++) {
-            char     *buffer = memory + 16 + offset - 16, *p;
-            size_t    skip = (size_t)(0 - (uintptr_t)buffer) & 15, count = 0;
+            char *buffer = memory + 16 + offset - 16, *p;
+            size_t skip = (size_t)(0 - (uintptr_t)buffer) & 15, count = 0;
             mm_region region;
             memset(memory, 0x5A, sizeof memory);
             mm_region_init_buffer(&region, NULL, buffer, size);
@@ -80,8 +80,8 @@ static void test_buffer_alone(void **state)
             assert_int_equal(count, size < skip ? 0 : (size - skip) / 16);
             assert_int_equal(mm_region_used(&region), 16 * count);
             assert_true(test_all(memory, (size_t)(buffer - memory), 0x5A));
-            assert_true(test_all(buffer + size,
-                                 sizeof memory - (size_t)(buffer - memory) - size, 0x5A));
+            assert_true(test_all(
+                buffer + size, sizeof memory - (size_t)(buffer - memory) - size, 0x5A));
             mm_region_free(&region);
             assert_int_equal(mm_region_used(&region), 0);
         }
@@ -91,9 +91,9 @@ static void test_buffer_alone(void **state)
 static void test_buffer_without_heap_fails_cleanly(void **state)
 {
     _Alignas(16) char buffer[64];
-    volatile size_t   huge = SIZE_MAX; /* not for the compiler to see through */
-    mm_region         region;
-    char             *p;
+    volatile size_t huge = SIZE_MAX; /* not for the compiler to see through */
+    mm_region region;
+    char *p;
     (void)state;
     mm_region_init_buffer(&region, NULL, buffer, sizeof buffer);
     assert_null(mm_region_alloc(&region, 65));
@@ -116,12 +116,12 @@ static void test_buffer_without_heap_fails_cleanly(void **state)
 static void test_buffer_then_heap(void **state)
 {
     _Alignas(16) char buffer[128];
-    test_env       env;
-    mm_heap       *heap = test_heap(&env);
-    size_t         before = live_blocks(heap);
-    mm_region      region;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    size_t before = live_blocks(heap);
+    mm_region region;
     mm_region_mark mark;
-    char          *p;
+    char *p;
     (void)state;
     mm_region_init_buffer(&region, heap, buffer, sizeof buffer);
     assert_ptr_equal(mm_region_alloc(&region, 100), buffer);
@@ -146,11 +146,11 @@ static void test_buffer_then_heap(void **state)
 /* Zeroed on the fast path, on the slow one, when grown in place and when copied. */
 static void test_zero(void **state)
 {
-    test_env       env;
-    mm_heap       *heap = test_heap(&env);
-    mm_region      region;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_region region;
     mm_region_mark mark;
-    size_t         round;
+    size_t round;
     (void)state;
     mm_region_init(&region, heap);
     region.zero = true;
@@ -181,16 +181,17 @@ static void test_zero(void **state)
 
 static void test_grow(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_region region;
-    char     *p, *q;
+    char *p, *q;
     (void)state;
     mm_region_init(&region, heap);
     p = (char *)mm_region_grow(&region, NULL, 0, 10);
     assert_non_null(p);
     test_fill(p, 10, 1);
-    assert_ptr_equal(mm_region_grow(&region, p, 10, 1000), p); /* the newest: in place */
+    assert_ptr_equal(mm_region_grow(&region, p, 10, 1000),
+                     p); /* the newest: in place */
     assert_int_equal(mm_region_used(&region), 1008);
     assert_ptr_equal(mm_region_grow(&region, p, 1000, 5), p); /* and back */
     assert_int_equal(mm_region_used(&region), 16);
@@ -212,12 +213,12 @@ static void test_grow(void **state)
 
 static void test_marks_nest(void **state)
 {
-    test_env       env;
-    mm_heap       *heap = test_heap(&env);
-    mm_region      region;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_region region;
     mm_region_mark marks[60];
-    size_t         used[60], blocks[60], i;
-    char          *first;
+    size_t used[60], blocks[60], i;
+    char *first;
     (void)state;
     mm_region_init(&region, heap);
     first = (char *)mm_region_alloc(&region, 100);
@@ -242,8 +243,8 @@ static void test_marks_nest(void **state)
 
 static void body_stale_mark(void *argument)
 {
-    mm_heap       *heap = mm_heap_create(NULL);
-    mm_region      region;
+    mm_heap *heap = mm_heap_create(NULL);
+    mm_region region;
     mm_region_mark old, stale;
     mm_region_init(&region, heap);
     mm_region_alloc(&region, 10);
@@ -279,11 +280,11 @@ static void test_stale_mark_is_a_bug(void **state)
 
 static void test_reset_keeps_the_largest_chunk(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
-    size_t    before = live_blocks(heap), i;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    size_t before = live_blocks(heap), i;
     mm_region region;
-    char     *big;
+    char *big;
     (void)state;
     mm_region_init(&region, heap);
     for (i = 0; i < 100; i++) mm_region_alloc(&region, 1000);
@@ -304,9 +305,9 @@ static void test_reset_keeps_the_largest_chunk(void **state)
 
 static void test_high_water(void **state)
 {
-    test_env       env;
-    mm_heap       *heap = test_heap(&env);
-    mm_region      region;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_region region;
     mm_region_mark mark;
     (void)state;
     mm_region_init(&region, heap);
@@ -328,11 +329,11 @@ static void test_high_water(void **state)
 
 static void test_sizes_out_of_range(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     volatile size_t huge; /* not for the compiler to see through */
-    mm_region       region;
-    char           *p;
+    mm_region region;
+    char *p;
     (void)state;
     mm_region_init(&region, heap);
     p = (char *)mm_region_alloc(&region, 16);
@@ -358,10 +359,10 @@ static void test_sizes_out_of_range(void **state)
 
 static void test_text(void **state)
 {
-    test_env  env;
-    mm_heap  *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_region region;
-    char     *text, *copy;
+    char *text, *copy;
     (void)state;
     mm_region_init(&region, heap);
     assert_string_equal(mm_region_strdup(&region, ""), "");
@@ -385,10 +386,10 @@ static void test_out_of_memory(void **state)
     size_t k, reached = 0, size = TEST_ARENA / 16;
     (void)state;
     for (k = 2; k < 40 && reached < 150; k++) {
-        test_env  env;
-        mm_heap  *heap = test_heap(&env);
-        char     *blocks[150];
-        size_t    i, n = 0, used;
+        test_env env;
+        mm_heap *heap = test_heap(&env);
+        char *blocks[150];
+        size_t i, n = 0, used;
         mm_region region;
         env.fail_from = k;
         env.fail_count = SIZE_MAX;
@@ -420,10 +421,17 @@ enum { SHADOW = 4000, SHADOW_MARKS = 50 };
 
 typedef struct shadow {
     mm_region region;
-    struct { char *p; size_t size; unsigned seed; } block[SHADOW];
+    struct {
+        char *p;
+        size_t size;
+        unsigned seed;
+    } block[SHADOW];
     size_t blocks, used, high_water;
-    struct { mm_region_mark mark; size_t blocks, used; } mark[SHADOW_MARKS];
-    size_t   marks;
+    struct {
+        mm_region_mark mark;
+        size_t blocks, used;
+    } mark[SHADOW_MARKS];
+    size_t marks;
     uint64_t random;
 } shadow;
 
@@ -459,10 +467,11 @@ static void shadow_alloc(shadow *s)
 static void shadow_grow(shadow *s)
 {
     size_t first = s->marks > 0 ? s->mark[s->marks - 1].blocks : 0, i, size, kept, old;
-    char  *p;
+    char *p;
     if (s->blocks == first) return;
-    i = test_random(&s->random) % 2 ? s->blocks - 1
-                                    : first + test_random(&s->random) % (s->blocks - first);
+    i = test_random(&s->random) % 2
+            ? s->blocks - 1
+            : first + test_random(&s->random) % (s->blocks - first);
     size = shadow_size(s);
     old = s->block[i].size;
     kept = old < size ? old : size;
@@ -528,11 +537,11 @@ static void shadow_verify(const shadow *s)
 
 static void test_random_against_a_list(void **state)
 {
-    static shadow     s;
-    static char       buffer[3000];
-    test_env          env;
-    mm_heap          *heap = test_heap(&env);
-    size_t            seed, step;
+    static shadow s;
+    static char buffer[3000];
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    size_t seed, step;
     (void)state;
     for (seed = 0; seed < 20; seed++) {
         memset(&s, 0, sizeof s);
@@ -543,11 +552,16 @@ static void test_random_against_a_list(void **state)
             mm_region_init(&s.region, heap);
         for (step = 0; step < test_rounds(5000); step++) {
             uint64_t what = test_random(&s.random) % 1000;
-            if (what < 700) shadow_alloc(&s);
-            else if (what < 900) shadow_grow(&s);
-            else if (what < 960) shadow_mark(&s);
-            else if (what < 997) shadow_rewind(&s);
-            else shadow_clear(&s);
+            if (what < 700)
+                shadow_alloc(&s);
+            else if (what < 900)
+                shadow_grow(&s);
+            else if (what < 960)
+                shadow_mark(&s);
+            else if (what < 997)
+                shadow_rewind(&s);
+            else
+                shadow_clear(&s);
             assert_int_equal(mm_region_used(&s.region), s.used);
             assert_int_equal(mm_region_high_water(&s.region), s.high_water);
             assert_true(mm__check_region(&s.region));

@@ -23,7 +23,7 @@ static char *text_of(mm_str *s)
 static void test_product_without_128_bits(void **state)
 {
     uint64_t random = 1, edge[] = {0, 1, UINT32_MAX, UINT64_C(1) << 32, UINT64_MAX};
-    size_t   i;
+    size_t i;
     (void)state;
     for (i = 0; i < 100000; i++) {
         uint64_t a = i < 25 ? edge[i / 5] : test_random(&random), b, high, low, h2, l2;
@@ -40,7 +40,7 @@ static void test_hash_is_of_the_bytes(void **state)
     size_t n, offset;
     (void)state;
     for (n = 0; n < 200; n++) {
-        char    *exact = (char *)malloc(n + (n == 0)), moved[256];
+        char *exact = (char *)malloc(n + (n == 0)), moved[256];
         uint64_t hash;
         assert_non_null(exact);
         test_fill(exact, n, 3);
@@ -65,11 +65,13 @@ static void test_hash_mixes_every_bit(void **state)
             size_t changed = 0;
             for (round = 0; round < 32; round++) {
                 unsigned char text[200];
-                uint64_t      seed = 77 * round, first, second;
+                uint64_t seed = 77 * round, first, second;
                 test_fill(text, lengths[l], (unsigned)round * 5);
                 first = mm__hash_bytes(seed, text, lengths[l]);
-                if (bit < 64) seed ^= UINT64_C(1) << bit;
-                else text[(bit - 64) / 8] ^= (unsigned char)(1u << (bit % 8));
+                if (bit < 64)
+                    seed ^= UINT64_C(1) << bit;
+                else
+                    text[(bit - 64) / 8] ^= (unsigned char)(1u << (bit % 8));
                 second = mm__hash_bytes(seed, text, lengths[l]);
                 for (first ^= second; first != 0; first &= first - 1) changed++;
             }
@@ -93,18 +95,18 @@ static void test_hash_spreads_similar_names(void **state)
     enum { N = 200000, BUCKETS = 1 << 12 };
     static uint64_t hashes[N];
     static unsigned low[BUCKETS];
-    const char     *formats[] = {"%u", "lib%u-dev", "node_%08u", "%u.................%u"};
-    size_t          f, i;
+    const char *formats[] = {"%u", "lib%u-dev", "node_%08u", "%u.................%u"};
+    size_t f, i;
     (void)state;
     for (f = 0; f < TEST_COUNT(formats); f++) {
         memset(low, 0, sizeof low);
         for (i = 0; i < N; i++) {
             char text[64];
-            int  n = f == 0   ? snprintf(text, sizeof text, "%u", (unsigned)i)
-                     : f == 1 ? snprintf(text, sizeof text, "lib%u-dev", (unsigned)i)
-                     : f == 2 ? snprintf(text, sizeof text, "node_%08u", (unsigned)i)
-                              : snprintf(text, sizeof text, "%u..............%u",
-                                         (unsigned)i, (unsigned)(i * 7));
+            int n = f == 0   ? snprintf(text, sizeof text, "%u", (unsigned)i)
+                    : f == 1 ? snprintf(text, sizeof text, "lib%u-dev", (unsigned)i)
+                    : f == 2 ? snprintf(text, sizeof text, "node_%08u", (unsigned)i)
+                             : snprintf(text, sizeof text, "%u..............%u",
+                                        (unsigned)i, (unsigned)(i * 7));
             hashes[i] = mm__hash_bytes(5, text, (size_t)n);
             low[hashes[i] % BUCKETS]++;
         }
@@ -118,12 +120,12 @@ static void test_hash_spreads_similar_names(void **state)
 static void test_hash_cannot_be_blinded(void **state)
 {
     const uint64_t known[] = {MM__HASH_A, MM__HASH_B, MM__HASH_C, MM__HASH_D, 0};
-    size_t         k, at;
+    size_t k, at;
     (void)state;
     for (k = 0; k < TEST_COUNT(known); k++) {
         for (at = 0; at + 16 <= 64; at += 8) {
             unsigned char text[64];
-            uint64_t      first;
+            uint64_t first;
             memset(text, 0, sizeof text);
             memcpy(text + at, &known[k], 8);
             first = mm__hash_bytes(99, text, sizeof text);
@@ -142,10 +144,10 @@ static void test_new(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    size_t   n;
+    size_t n;
     (void)state;
     for (n = 0; n < 3000; n += n < 100 ? 1 : 97) {
-        char   *text = (char *)malloc(n + 1);
+        char *text = (char *)malloc(n + 1);
         mm_str *s;
         test_fill(text, n, 4);
         s = mm_str_new(heap, text, n);
@@ -166,8 +168,8 @@ static void test_new(void **state)
 
 static void test_length_limit(void **state)
 {
-    test_env        env;
-    mm_heap        *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     volatile size_t huge = ((size_t)1 << 31) + 1;
     (void)state;
     assert_null(mm_str_new(heap, NULL, huge));
@@ -186,7 +188,7 @@ static void test_format(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *s = mm_str_format(heap, "%d %s", 7, "seven");
+    mm_str *s = mm_str_format(heap, "%d %s", 7, "seven");
     (void)state;
     assert_string_equal(s->text, "7 seven");
     assert_int_equal(s->length, 7);
@@ -203,14 +205,29 @@ static void test_format(void **state)
 
 static void test_equal_and_compare(void **state)
 {
-    static const struct { const char *text; size_t length; } order[] = {
-        {"", 0}, {"\0", 1}, {"\0a", 2}, {"A", 1}, {"a", 1}, {"a\0", 2}, {"a\0b", 3},
-        {"aa", 2}, {"ab", 2}, {"abcdefgh", 8}, {"abcdefghi", 9}, {"abcdefghij", 10},
-        {"abcdefghijklmnopq", 17}, {"abcdefghijklmnopqr", 18}, {"b", 1}, {"\xff", 1}};
+    static const struct {
+        const char *text;
+        size_t length;
+    } order[] = {{"", 0},
+                 {"\0", 1},
+                 {"\0a", 2},
+                 {"A", 1},
+                 {"a", 1},
+                 {"a\0", 2},
+                 {"a\0b", 3},
+                 {"aa", 2},
+                 {"ab", 2},
+                 {"abcdefgh", 8},
+                 {"abcdefghi", 9},
+                 {"abcdefghij", 10},
+                 {"abcdefghijklmnopq", 17},
+                 {"abcdefghijklmnopqr", 18},
+                 {"b", 1},
+                 {"\xff", 1}};
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *a[TEST_COUNT(order)], *b[TEST_COUNT(order)];
-    size_t   i, j;
+    mm_str *a[TEST_COUNT(order)], *b[TEST_COUNT(order)];
+    size_t i, j;
     (void)state;
     for (i = 0; i < TEST_COUNT(order); i++) {
         a[i] = mm_str_new(heap, order[i].text, order[i].length);
@@ -240,8 +257,8 @@ static void test_intern_gives_one_object(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    char     text[] = "Depends";
-    mm_str  *a = mm_intern(heap, text, 7), *b, *empty;
+    char text[] = "Depends";
+    mm_str *a = mm_intern(heap, text, 7), *b, *empty;
     (void)state;
     text[0] = 'd'; /* the string is a copy */
     assert_string_equal(a->text, "Depends");
@@ -269,8 +286,8 @@ static void test_intern_any_bytes(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *s[9];
-    size_t   n, m;
+    mm_str *s[9];
+    size_t n, m;
     (void)state;
     for (n = 0; n < 9; n++) s[n] = mm_intern(heap, "\0\0\0\0\0\0\0\0", n);
     for (n = 0; n < 9; n++) {
@@ -296,10 +313,10 @@ static void test_intern_tells_contents_apart(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    size_t   n, i;
+    size_t n, i;
     (void)state;
     for (n = 1; n < 70; n++) {
-        char    text[70];
+        char text[70];
         mm_str *base;
         memset(text, 'a', sizeof text);
         base = mm_intern(heap, text, n);
@@ -323,7 +340,7 @@ static void test_intern_str(void **state)
 {
     test_env env, env2;
     mm_heap *heap = test_heap(&env), *other = test_heap(&env2);
-    mm_str  *a = mm_str_new(heap, "name", 4), *b, *foreign;
+    mm_str *a = mm_str_new(heap, "name", 4), *b, *foreign;
     (void)state;
     assert_ptr_equal(mm_intern_str(heap, a), a); /* first: its argument */
     assert_int_equal(mm_refcount(a), 1);
@@ -352,10 +369,10 @@ static void test_intern_str(void **state)
 
 static void test_intern_statistics(void **state)
 {
-    test_env        env;
-    mm_heap        *heap = test_heap(&env);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_intern_stats stats = intern_stats(heap);
-    mm_str         *a, *b;
+    mm_str *a, *b;
     (void)state;
     assert_int_equal(stats.strings + stats.bytes + stats.hits + stats.misses, 0);
     assert_int_equal(stats.table_bytes, 0);
@@ -385,8 +402,8 @@ static void test_immortal_strings_stay(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *a = mm_intern(heap, "forever", 7), *b;
-    size_t   i;
+    mm_str *a = mm_intern(heap, "forever", 7), *b;
+    size_t i;
     (void)state;
     mm_immortalize(a);
     for (i = 0; i < 100; i++) mm_decref(a);
@@ -419,9 +436,9 @@ static void test_destroy_with_strings_held(void **state)
    the new one alone: keeps S3. */
 static void test_dead_string_is_not_handed_out(void **state)
 {
-    test_env   env;
-    mm_heap   *heap = test_heap(&env);
-    mm_str    *dead = mm_intern(heap, "phoenix", 7), *fresh;
+    test_env env;
+    mm_heap *heap = test_heap(&env);
+    mm_str *dead = mm_intern(heap, "phoenix", 7), *fresh;
     mm_header *header = mm__header_of(dead);
     (void)state;
     header->flags = (uint8_t)(header->flags | MM__F_DEAD);
@@ -440,7 +457,7 @@ static void test_dead_string_is_not_handed_out(void **state)
 }
 
 typedef struct Names {
-    size_t   count;
+    size_t count;
     mm_str **name;
 } Names;
 MM_TYPE(Names, MM_REF_VECTOR(Names, name, count))
@@ -453,9 +470,9 @@ static void test_intern_while_freeing(void **state)
     static mm_str *kept[N];
     test_env env;
     mm_heap *heap = test_heap(&env);
-    Names   *names = mm_new(heap, Names);
-    size_t   i, rounds = 0;
-    char     text[32];
+    Names *names = mm_new(heap, Names);
+    size_t i, rounds = 0;
+    char text[32];
     (void)state;
     names->name = (mm_str **)mm_calloc(heap, N, sizeof *names->name);
     names->count = N;
@@ -490,12 +507,12 @@ static void test_intern_while_freeing(void **state)
 /* A wave of strings: the table grows with it and shrinks after it. */
 static void test_table_grows_and_shrinks(void **state)
 {
-    size_t          n = test_rounds(100000), i;
-    mm_str        **all = (mm_str **)calloc(n, sizeof *all);
-    test_env        env;
-    mm_heap        *heap = test_heap(&env);
+    size_t n = test_rounds(100000), i;
+    mm_str **all = (mm_str **)calloc(n, sizeof *all);
+    test_env env;
+    mm_heap *heap = test_heap(&env);
     mm_intern_stats stats;
-    char            text[32];
+    char text[32];
     (void)state;
     assert_non_null(all);
     for (i = 0; i < n; i++) {
@@ -530,9 +547,9 @@ static void test_table_with_colliding_hashes(void **state)
     test_env env;
     mm_heap *heap = test_heap(&env);
     mm__heap *h = mm__H(heap);
-    mm_str  *all[N];
+    mm_str *all[N];
     uint64_t random = 5;
-    size_t   i, step, in = 0;
+    size_t i, step, in = 0;
     (void)state;
     for (i = 0; i < N; i++) {
         all[i] = mm_str_new(heap, (const char *)&i, sizeof i);
@@ -566,24 +583,27 @@ static void test_table_with_colliding_hashes(void **state)
 static void test_random_against_an_array(void **state)
 {
     enum { N = 300 };
-    static struct { char text[40]; size_t length, count; mm_str *s; } oracle[N];
+    static struct {
+        char text[40];
+        size_t length, count;
+        mm_str *s;
+    } oracle[N];
     test_env env;
     mm_heap *heap = test_heap(&env);
     uint64_t random = 11;
-    size_t   step, i, strings = 0;
+    size_t step, i, strings = 0;
     (void)state;
     for (i = 0; i < N; i++) {
-        oracle[i].length = (size_t)snprintf(oracle[i].text, 40, "%zu%.*s", i, (int)(i % 30),
-                                            "..............................");
+        oracle[i].length =
+            (size_t)snprintf(oracle[i].text, 40, "%zu%.*s", i, (int)(i % 30),
+                             "..............................");
         oracle[i].count = 0;
     }
     for (step = 0; step < test_rounds(200000); step++) {
         mm_str *s;
         i = test_random(&random) % (1 + (step / 5000 * 37) % N);
         switch (test_random(&random) % 4) {
-        case 0:
-            s = mm_intern(heap, oracle[i].text, oracle[i].length);
-            break;
+        case 0: s = mm_intern(heap, oracle[i].text, oracle[i].length); break;
         case 1:
             s = mm_str_new(heap, oracle[i].text, oracle[i].length);
             s = mm_intern_str(heap, s);
@@ -599,8 +619,10 @@ static void test_random_against_an_array(void **state)
             if (--oracle[i].count == 0) strings--;
         }
         if (s != NULL) {
-            if (oracle[i].count++ == 0) strings++;
-            else assert_ptr_equal(s, oracle[i].s);
+            if (oracle[i].count++ == 0)
+                strings++;
+            else
+                assert_ptr_equal(s, oracle[i].s);
             oracle[i].s = s;
             assert_int_equal(mm_refcount(s), oracle[i].count);
             assert_memory_equal(s->text, oracle[i].text, oracle[i].length + 1);
@@ -621,7 +643,7 @@ static void test_check_finds_a_changed_string(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *s = mm_intern(heap, "constant", 8);
+    mm_str *s = mm_intern(heap, "constant", 8);
     (void)state;
     assert_true(mm_heap_check(heap));
     text_of(s)[3] = 'X';
@@ -640,13 +662,15 @@ static void test_check_finds_a_changed_string(void **state)
 /* --- out of memory --- */
 
 /* Take all memory the heap can give: blocks of every size, and strings. */
-typedef struct Ballast { struct Ballast *next; } Ballast;
+typedef struct Ballast {
+    struct Ballast *next;
+} Ballast;
 
 static Ballast *fill_heap(mm_heap *heap, test_env *env, mm_str **strings)
 {
     Ballast *list = NULL, *p;
-    size_t   size;
-    mm_str  *s;
+    size_t size;
+    mm_str *s;
     env->fail_from = env->requests + 1;
     env->fail_count = SIZE_MAX;
     for (size = TEST_ARENA / 2; size >= 16; size = size > 512 ? size / 2 : size - 16)
@@ -675,10 +699,10 @@ static void test_full_heap(void **state)
 {
     test_env env;
     mm_heap *heap = test_heap(&env);
-    mm_str  *strings = NULL, *s = NULL, *own, *first, *all[200];
+    mm_str *strings = NULL, *s = NULL, *own, *first, *all[200];
     Ballast *ballast, *next;
-    size_t   i, failed = 0;
-    char     text[40];
+    size_t i, failed = 0;
+    char text[40];
     (void)state;
     first = mm_intern(heap, "first", 5);
     own = mm_str_new(heap, "own", 3);
@@ -708,7 +732,8 @@ static void test_full_heap(void **state)
     assert_true(failed > 0);
     assert_ptr_equal(mm_intern_str(heap, own), own);
     assert_true(mm_heap_check(heap));
-    while (ballast != NULL) next = ballast->next, mm_free(heap, ballast), ballast = next;
+    while (ballast != NULL)
+        next = ballast->next, mm_free(heap, ballast), ballast = next;
     drop_strings(strings);
     for (i = 0; i < TEST_COUNT(all); i++) mm_decref(all[i]);
     mm_decref(first);
@@ -723,15 +748,15 @@ static void test_every_request_fails_once(void **state)
 {
     enum { N = 400 };
     size_t k, n = 0, size = TEST_ARENA / 64;
-    char  *text = (char *)malloc(size);
+    char *text = (char *)malloc(size);
     (void)state;
     assert_non_null(text);
     memset(text, 'x', size);
     for (k = 2; n < N; k++) {
         test_env env;
         mm_heap *heap = test_heap(&env);
-        mm_str  *all[N];
-        size_t   i;
+        mm_str *all[N];
+        size_t i;
         env.fail_from = k;
         env.fail_count = SIZE_MAX;
         for (n = 0; n < N; n++) {
@@ -759,8 +784,8 @@ static void test_every_request_fails_once(void **state)
    being interned: still one object. */
 typedef struct Meddler {
     struct Meddler *self;
-    mm_heap        *heap;
-    Ballast        *ballast;
+    mm_heap *heap;
+    Ballast *ballast;
 } Meddler;
 MM_TYPE(Meddler, MM_REF(Meddler, self))
 
@@ -783,7 +808,7 @@ static void test_finalizer_interns_meanwhile(void **state)
     test_env env;
     mm_heap *heap = test_heap(&env);
     Meddler *m;
-    mm_str  *strings = NULL, *s;
+    mm_str *strings = NULL, *s;
     (void)state;
     mm_typeof(Meddler)->finalize = meddler_finalize;
     meddled = NULL;
