@@ -43,9 +43,11 @@
      >>diagnose   who holds this, printable cycles, audit
 
    Implementation only:
-     >>platform   OS memory, threads, sanitizers      >>ds   private stb_ds
-     >>class      size classes                        >>arena  arenas and pools
-     >>leave      private macros end here             >>licence
+     >>platform  OS memory, clock, sanitizers     >>state  the heap, whole
+     >>class     size classes                     >>arena  arenas, pools, page runs
+     >>block     caches, runs, huge blocks        >>debug  red zones, quarantine
+     >>ds        private stb_ds                   >>check  all invariants
+     >>leave     private macros end here          >>licence
    ============================================================================ */
 
 /* ============================================================================
@@ -1028,7 +1030,7 @@ typedef struct mm_str {
     uint64_t hash;      /* private: 0 until asked for                            */
     uint32_t length;    /* bytes, without the terminator                         */
     uint32_t interned;  /* private                                               */
-    char     text[8];   /* length bytes and a NUL; goes on past the struct       */
+    char     text[1];   /* length bytes and a NUL; goes on past the struct       */
 } mm_str;
 
 /*  mm_str_new - a string with a copy of length bytes of text. New reference.
@@ -1090,7 +1092,7 @@ MM_API ptrdiff_t mm_span_find(mm_span span, mm_span needle);
 /* Immutable bytes with their length: an object. */
 typedef struct mm_bytes {
     size_t length;
-    char   data[8]; /* length bytes and a NUL; goes on past the struct */
+    char   data[1]; /* length bytes and a NUL; goes on past the struct */
 } mm_bytes;
 
 /*  mm_bytes_new - a copy of length bytes, or zeros if data is NULL, to be filled
@@ -1253,6 +1255,7 @@ struct mm_heap {
     int64_t    credit; /* tracked objects until the next automatic collection     */
     mm__place *places; /* of handles                                             */
     uint64_t   place_count;
+    uint64_t   checked; /* debugging: pointers must not be trusted                */
     mm__cache  cache[MM__CACHES];
 };
 
@@ -1287,7 +1290,7 @@ MM_API bool     mm__is(const void *object, const mm_type *type);
 MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
-MM_API void     mm__barrier(void *object);
+MM_API bool     mm__barrier(void *object);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
 
@@ -1332,9 +1335,11 @@ MM__INLINE void mm__free_to(mm_heap *heap, mm__cache *cache, void *p)
 
 MM__INLINE void mm_free(mm_heap *heap, void *p)
 {
-    if (MM__LIKELY(p != NULL)) {
+    if (MM__LIKELY(p != NULL && !heap->checked)) {
         size_t unit = ((uintptr_t)p & MM__ARENA_MASK) >> MM__POOL_SHIFT;
         mm__free_to(heap, &heap->cache[mm__arena_of(p)->cache[unit]], p);
+    } else {
+        mm__free_slow(heap, p);
     }
 }
 
@@ -1436,7 +1441,7 @@ MM__INLINE void *mm__take(void *slot)
 MM__INLINE void *mm__revive(void *object)
 {
     if (object == NULL || (mm__header_of(object)->flags & MM__F_DEAD)) return NULL;
-    if (mm__arena_of(object)->barrier) mm__barrier(object);
+    if (mm__arena_of(object)->barrier && !mm__barrier(object)) return NULL;
     mm_incref(object);
     return object;
 }
@@ -1517,3 +1522,7964 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 
 #endif /* MEMMGR_H */
 
+/* ============================================================================
+   The implementation. One file of the program compiles it.
+   ============================================================================ */
+
+#if defined(MEMMGR_IMPLEMENTATION) && !defined(MEMMGR_IMPLEMENTED)
+#define MEMMGR_IMPLEMENTED
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <windows.h>
+#else
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
+#if defined(__GNUC__)
+#define MM__PRIVATE static __attribute__((unused))
+#define MM__COLD static __attribute__((unused, noinline, cold))
+#define MM__NOINLINE static __attribute__((unused, noinline))
+#define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#else
+#define MM__PRIVATE static
+#define MM__COLD static
+#define MM__NOINLINE static
+#define MM__PREFETCH(p) ((void)0)
+#endif
+#define MM__UNLIKELY(x) (!MM__LIKELY(!(x)))
+
+/* What an invariant costs: 2 a local fact, 3 a walk. */
+#if MEMMGR_CHECK >= 2
+#define MM__INVARIANT(x) MM_ASSERT((x), "memmgr.h: invariant " #x " is broken")
+#else
+#define MM__INVARIANT(x) ((void)0)
+#endif
+
+/* ============================================================================
+   >>platform   OS memory, clock, threads, bit counts, sanitizers
+
+   Invariants
+     O1  memory from mm__os_map is zeroed and aligned as asked; a failure is NULL
+     O2  nothing here knows about heaps
+   ============================================================================ */
+
+#define MM__PAGE ((size_t)4096)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MM__ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MM__ASAN 1
+#endif
+#endif
+#ifndef MM__ASAN
+#define MM__ASAN 0
+#endif
+
+#if MM__ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+#define MM__POISON(p, n) __asan_poison_memory_region((p), (n))
+#define MM__UNPOISON(p, n) __asan_unpoison_memory_region((p), (n))
+#define MM__ROOT_REGION(p, n) __lsan_register_root_region((p), (n))
+#define MM__ROOT_REGION_END(p, n) __lsan_unregister_root_region((p), (n))
+#else
+#define MM__POISON(p, n) ((void)(p), (void)(n))
+#define MM__UNPOISON(p, n) ((void)(p), (void)(n))
+#define MM__ROOT_REGION(p, n) ((void)(p), (void)(n))
+#define MM__ROOT_REGION_END(p, n) ((void)(p), (void)(n))
+#endif
+
+#if defined(__has_include) && !MM__ASAN
+#if __has_include(<valgrind/memcheck.h>)
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
+#include <valgrind/memcheck.h>
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+#define MM__VG_RUNNING (RUNNING_ON_VALGRIND != 0)
+#define MM__VG_ALLOC(p, n) VALGRIND_MALLOCLIKE_BLOCK((p), (n), 8, 0)
+#define MM__VG_FREE(p) VALGRIND_FREELIKE_BLOCK((p), 8)
+#define MM__VG_NOACCESS(p, n) VALGRIND_MAKE_MEM_NOACCESS((p), (n))
+#define MM__VG_UNDEFINED(p, n) VALGRIND_MAKE_MEM_UNDEFINED((p), (n))
+#endif
+#endif
+#ifndef MM__VG_RUNNING
+#define MM__VG_RUNNING false
+#define MM__VG_ALLOC(p, n) ((void)(p), (void)(n))
+#define MM__VG_FREE(p) ((void)(p))
+#define MM__VG_NOACCESS(p, n) ((void)(p), (void)(n))
+#define MM__VG_UNDEFINED(p, n) ((void)(p), (void)(n))
+#endif
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MM__TSAN 1
+#endif
+#endif
+
+MM__PRIVATE unsigned mm__ctz(uint64_t x)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(x);
+#else
+    unsigned n = 0;
+    while (!(x & 1)) x >>= 1, n++;
+    return n;
+#endif
+}
+
+MM__PRIVATE unsigned mm__log2(uint64_t x)
+{
+#if defined(__GNUC__)
+    return 63u - (unsigned)__builtin_clzll(x);
+#else
+    unsigned n = 0;
+    while (x >>= 1) n++;
+    return n;
+#endif
+}
+
+MM__PRIVATE unsigned mm__popcount(uint64_t x)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_popcountll(x);
+#else
+    unsigned n = 0;
+    for (; x; x &= x - 1) n++;
+    return n;
+#endif
+}
+
+MM__PRIVATE size_t mm__round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) & ~(unit - 1);
+}
+
+#if defined(__linux__) && !defined(__cplusplus)
+/* Strict -std modes hide these from the system's headers. */
+extern int   madvise(void *, size_t, int);
+extern void *mremap(void *, size_t, size_t, int, ...);
+extern long  syscall(long, ...);
+#endif
+
+#if defined(_WIN32)
+
+MM__PRIVATE void *mm__os_map(size_t size, size_t align)
+{
+    for (int attempt = 0; attempt < 16; attempt++) {
+        char *raw = (char *)VirtualAlloc(NULL, size + align, MEM_RESERVE, PAGE_NOACCESS);
+        if (raw == NULL) return NULL;
+        char *p = (char *)mm__round_up((size_t)raw, align);
+        VirtualFree(raw, 0, MEM_RELEASE); /* and take the aligned part again */
+        p = (char *)VirtualAlloc(p, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+        if (p != NULL) return p;
+    }
+    return NULL;
+}
+
+MM__PRIVATE void mm__os_unmap(void *p, size_t size)
+{
+    (void)size;
+    VirtualFree(p, 0, MEM_RELEASE);
+}
+
+MM__PRIVATE void mm__os_discard(void *p, size_t size)
+{
+    VirtualAlloc(p, size, MEM_RESET, PAGE_READWRITE);
+}
+
+MM__PRIVATE bool mm__os_protect(void *p, size_t size)
+{
+    DWORD old;
+    return VirtualProtect(p, size, PAGE_NOACCESS, &old) != 0;
+}
+
+MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
+{
+    (void)p, (void)size;
+}
+
+MM__PRIVATE uint64_t mm__clock_ns(void)
+{
+    LARGE_INTEGER now, rate;
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    return (uint64_t)((double)now.QuadPart * 1e9 / (double)rate.QuadPart);
+}
+
+#else /* POSIX */
+
+#if !defined(MAP_ANONYMOUS)
+#if defined(__linux__)
+#define MM__MAP_ANONYMOUS 0x20
+#else
+#define MM__MAP_ANONYMOUS MAP_ANON
+#endif
+#else
+#define MM__MAP_ANONYMOUS MAP_ANONYMOUS
+#endif
+
+MM__PRIVATE void *mm__os_map(size_t size, size_t align)
+{
+    size_t extra = align > MM__PAGE ? align : 0, head, tail;
+    void  *raw;
+    char  *p;
+    if (size + extra < size) return NULL;
+    raw = mmap(NULL, size + extra, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MM__MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) return NULL;
+    p = (char *)(extra ? mm__round_up((size_t)raw, align) : (size_t)raw);
+    head = (size_t)(p - (char *)raw);
+    tail = extra - head;
+    if (head) munmap(raw, head);
+    if (tail) munmap(p + size, tail);
+    return p;
+}
+
+MM__PRIVATE void mm__os_unmap(void *p, size_t size)
+{
+    munmap(p, size);
+}
+
+/* Give the pages back but keep the addresses; they read as zero again. */
+MM__PRIVATE void mm__os_discard(void *p, size_t size)
+{
+#if defined(__linux__)
+    madvise(p, size, 4 /* MADV_DONTNEED */);
+#else
+    mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MM__MAP_ANONYMOUS | MAP_FIXED, -1,
+         0);
+#endif
+}
+
+MM__PRIVATE bool mm__os_protect(void *p, size_t size)
+{
+    return mprotect(p, size, PROT_NONE) == 0;
+}
+
+MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
+{
+#if defined(__linux__)
+    madvise(p, size, 14 /* MADV_HUGEPAGE */);
+#else
+    (void)p, (void)size;
+#endif
+}
+
+MM__PRIVATE uint64_t mm__clock_ns(void)
+{
+#if defined(CLOCK_MONOTONIC)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+#elif defined(__linux__) && defined(__x86_64__)
+    long t[2] = {0, 0};
+    syscall(228 /* clock_gettime */, 1L, t);
+    return (uint64_t)t[0] * 1000000000u + (uint64_t)t[1];
+#else
+    return (uint64_t)clock() * (1000000000u / (uint64_t)CLOCKS_PER_SEC);
+#endif
+}
+
+#endif /* POSIX */
+
+/* Who is running: the address of a thread-local, different in every thread. */
+MM__PRIVATE uintptr_t mm__thread_id(void)
+{
+#if defined(_WIN32)
+    return (uintptr_t)GetCurrentThreadId();
+#elif defined(__GNUC__) && !defined(__TINYC__)
+    static __thread char here;
+    return (uintptr_t)&here;
+#else
+    return 1;
+#endif
+}
+
+MM__PRIVATE uint64_t mm__random_seed(const void *salt)
+{
+    uint64_t x = mm__clock_ns() ^ (uint64_t)(uintptr_t)salt ^ (uint64_t)mm__thread_id();
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9); /* splitmix64 */
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (x ^ (x >> 31)) | 1;
+}
+
+/* ============================================================================
+   >>ds   A private stb_ds: growable arrays and integer-keyed maps
+
+   stb_ds.h is compiled here under names of our own, static, without touching a
+   macro or symbol of an application that uses it too. Only this room calls it;
+   the others use mm__vec_ and mm__map_. Never on the paths that allocate, free,
+   count or intern: it is several times slower than a table made for the purpose.
+
+   Invariants
+     D1  stb_ds never allocates. This room reserves first, in an order in which
+         a failure loses nothing; so no call is left that could run out of memory
+     D2  every block starts with its owner and size, so that it finds its way back
+     D3  keys are stored mixed by a bijection with the owner's seed: stb_ds hashes
+         only half of a key whose bit 31 is set, and its own seed is a global
+     D4  of an index at least a quarter of the slots is empty: every search ends
+     D5  an index never shrinks by itself: deleting neither allocates nor fails
+   ============================================================================ */
+
+#include <stdlib.h>
+
+/* What is put back on leaving: every macro that stb_ds.h defines or reads, and
+   `assert`, as stb_ds.h includes <assert.h> again. */
+#define MM__DS_NAMES(X)                                                             \
+    X(assert) X(INCLUDE_STB_DS_H) X(STBDS_ADDRESSOF) X(STBDS_ALIGN_FWD)             \
+    X(STBDS_ARR_TO_HASH) X(STBDS_ASSERT) X(STBDS_ASSERT_WAS_UNDEFINED)              \
+    X(STBDS_BUCKET_LENGTH) X(STBDS_BUCKET_MASK) X(STBDS_BUCKET_SHIFT)               \
+    X(STBDS_CACHE_LINE_SIZE) X(STBDS_FREE) X(STBDS_HASH_DELETED)                    \
+    X(STBDS_HASH_EMPTY) X(STBDS_HASH_TO_ARR) X(STBDS_HAS_LITERAL_ARRAY)             \
+    X(STBDS_HAS_TYPEOF) X(STBDS_HM_BINARY) X(STBDS_HM_STRING)                       \
+    X(STBDS_INDEX_DELETED) X(STBDS_INDEX_EMPTY) X(STBDS_INDEX_IN_USE)               \
+    X(STBDS_INTERNAL_BUCKET_START) X(STBDS_INTERNAL_SMALL_BUCKET) X(STBDS_NOTUSED)  \
+    X(STBDS_NO_SHORT_NAMES) X(STBDS_OFFSETOF) X(STBDS_REALLOC)                      \
+    X(STBDS_ROTATE_LEFT) X(STBDS_ROTATE_RIGHT) X(STBDS_SH_ARENA)                    \
+    X(STBDS_SH_DEFAULT) X(STBDS_SH_NONE) X(STBDS_SH_STRDUP) X(STBDS_SIPHASH_2_4)    \
+    X(STBDS_SIPHASH_C_ROUNDS) X(STBDS_SIPHASH_D_ROUNDS) X(STBDS_SIPROUND)           \
+    X(STBDS_SIZE_T_BITS) X(STBDS_STATISTICS) X(STBDS_STATS)                         \
+    X(STBDS_STRING_ARENA_BLOCKSIZE_MAX) X(STBDS_STRING_ARENA_BLOCKSIZE_MIN)         \
+    X(STBDS_TEST_SIPHASH_2_4) X(STBDS_UNIT_TESTS) X(STB_DS_IMPLEMENTATION)          \
+    X(stbds_arraddn) X(stbds_arraddnindex) X(stbds_arraddnoff) X(stbds_arraddnptr)  \
+    X(stbds_array_header) X(stbds_arrcap) X(stbds_arrdel) X(stbds_arrdeln)          \
+    X(stbds_arrdelswap) X(stbds_arrfree) X(stbds_arrfreef) X(stbds_arrgrow)         \
+    X(stbds_arrgrowf) X(stbds_arrgrowf_wrapper) X(stbds_arrins) X(stbds_arrinsn)    \
+    X(stbds_arrlast) X(stbds_arrlen) X(stbds_arrlenu) X(stbds_arrmaybegrow)         \
+    X(stbds_arrpop) X(stbds_arrpush) X(stbds_arrput) X(stbds_arrsetcap)             \
+    X(stbds_arrsetlen) X(stbds_hash_bucket) X(stbds_hash_bytes)                     \
+    X(stbds_hash_index) X(stbds_hash_seed) X(stbds_hash_string)                     \
+    X(stbds_hash_table) X(stbds_header) X(stbds_hm_find_slot) X(stbds_hmdefault)    \
+    X(stbds_hmdefaults) X(stbds_hmdel) X(stbds_hmdel_key)                           \
+    X(stbds_hmdel_key_wrapper) X(stbds_hmfree) X(stbds_hmfree_func) X(stbds_hmget)  \
+    X(stbds_hmget_key) X(stbds_hmget_key_ts) X(stbds_hmget_key_ts_wrapper)          \
+    X(stbds_hmget_key_wrapper) X(stbds_hmget_ts) X(stbds_hmgeti)                    \
+    X(stbds_hmgeti_ts) X(stbds_hmgetp) X(stbds_hmgetp_null) X(stbds_hmgetp_ts)      \
+    X(stbds_hmgets) X(stbds_hmlen) X(stbds_hmlenu) X(stbds_hmput)                   \
+    X(stbds_hmput_default) X(stbds_hmput_default_wrapper) X(stbds_hmput_key)        \
+    X(stbds_hmput_key_wrapper) X(stbds_hmputs) X(stbds_is_key_equal)                \
+    X(stbds_load_32_or_64) X(stbds_log2) X(stbds_make_hash_index)                   \
+    X(stbds_probe_position) X(stbds_pshdel) X(stbds_pshget) X(stbds_pshgeti)        \
+    X(stbds_pshput) X(stbds_rand_seed) X(stbds_sh_new_arena)                        \
+    X(stbds_sh_new_strdup) X(stbds_shdefault) X(stbds_shdefaults) X(stbds_shdel)    \
+    X(stbds_shfree) X(stbds_shget) X(stbds_shgeti) X(stbds_shgetp)                  \
+    X(stbds_shgetp_null) X(stbds_shgets) X(stbds_shlen) X(stbds_shlenu)             \
+    X(stbds_shmode_func) X(stbds_shmode_func_wrapper) X(stbds_shput)                \
+    X(stbds_shputi) X(stbds_shputs) X(stbds_siphash_bytes) X(stbds_stralloc)        \
+    X(stbds_strdup) X(stbds_string_arena) X(stbds_string_block) X(stbds_strreset)   \
+    X(stbds_temp) X(stbds_temp_key) X(stbds_unit_tests)
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define MM__DS_PRAGMA(text) __pragma(text)
+#else
+#define MM__DS_PRAGMA(text) _Pragma(#text)
+#endif
+#define MM__DS_PUSH(name) MM__DS_PRAGMA(push_macro(#name))
+#define MM__DS_POP(name) MM__DS_PRAGMA(pop_macro(#name))
+
+MM__DS_NAMES(MM__DS_PUSH)
+
+/* The application's settings are not for this copy. */
+#undef INCLUDE_STB_DS_H
+#undef STB_DS_IMPLEMENTATION
+#undef STBDS_NO_SHORT_NAMES
+#undef STBDS_REALLOC
+#undef STBDS_FREE
+#undef STBDS_ASSERT
+#undef STBDS_ASSERT_WAS_UNDEFINED
+#undef STBDS_UNIT_TESTS
+#undef STBDS_STATISTICS
+#undef STBDS_STATS
+#undef STBDS_SIPHASH_2_4
+#undef STBDS_TEST_SIPHASH_2_4
+#undef STBDS_SIPHASH_C_ROUNDS
+#undef STBDS_SIPHASH_D_ROUNDS
+#undef STBDS_INTERNAL_SMALL_BUCKET
+#undef STBDS_INTERNAL_BUCKET_START
+#undef STBDS_BUCKET_LENGTH
+
+#define STB_DS_IMPLEMENTATION
+#define STBDS_NO_SHORT_NAMES
+#define STBDS_REALLOC(context, p, size) mm__ds_refuse((p), (size))
+#define STBDS_FREE(context, p) mm__ds_free(p)
+
+#define stbds_arrgrowf         mm__ds_arrgrowf
+#define stbds_arrfreef         mm__ds_arrfreef
+#define stbds_hmfree_func      mm__ds_hmfree_func
+#define stbds_hmget_key        mm__ds_hmget_key
+#define stbds_hmget_key_ts     mm__ds_hmget_key_ts
+#define stbds_hmput_default    mm__ds_hmput_default
+#define stbds_hmput_key        mm__ds_hmput_key
+#define stbds_hmdel_key        mm__ds_hmdel_key
+#define stbds_shmode_func      mm__ds_shmode_func
+#define stbds_rand_seed        mm__ds_rand_seed
+#define stbds_hash_bytes       mm__ds_hash_bytes
+#define stbds_hash_string      mm__ds_hash_string
+#define stbds_stralloc         mm__ds_stralloc
+#define stbds_strreset         mm__ds_strreset
+#define stbds_unit_tests       mm__ds_unit_tests
+#define stbds_hash_seed        mm__ds_hash_seed
+#define stbds_probe_position   mm__ds_probe_position
+#define stbds_log2             mm__ds_log2
+#define stbds_make_hash_index  mm__ds_make_hash_index
+#define stbds_siphash_bytes    mm__ds_siphash_bytes
+#define stbds_is_key_equal     mm__ds_is_key_equal
+#define stbds_hm_find_slot     mm__ds_hm_find_slot
+#define stbds_strdup           mm__ds_strdup
+#define stbds_array_header     mm__ds_array_header
+#define stbds_string_block     mm__ds_string_block
+#define stbds_string_arena     mm__ds_string_arena
+#define stbds_hash_bucket      mm__ds_hash_bucket
+#define stbds_hash_index       mm__ds_hash_index
+#define STBDS_SH_NONE          MM__DS_SH_NONE
+#define STBDS_SH_DEFAULT       MM__DS_SH_DEFAULT
+#define STBDS_SH_STRDUP        MM__DS_SH_STRDUP
+#define STBDS_SH_ARENA         MM__DS_SH_ARENA
+#ifdef __cplusplus /* templates; in C these are macros of stb_ds.h */
+#define stbds_arrgrowf_wrapper     mm__ds_arrgrowf_wrapper
+#define stbds_hmget_key_wrapper    mm__ds_hmget_key_wrapper
+#define stbds_hmget_key_ts_wrapper mm__ds_hmget_key_ts_wrapper
+#define stbds_hmput_default_wrapper mm__ds_hmput_default_wrapper
+#define stbds_hmput_key_wrapper    mm__ds_hmput_key_wrapper
+#define stbds_hmdel_key_wrapper    mm__ds_hmdel_key_wrapper
+#define stbds_shmode_func_wrapper  mm__ds_shmode_func_wrapper
+#endif
+
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wcast-align"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wundef"
+#pragma GCC diagnostic ignored "-Wimplicit-fallthrough"
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#elif defined(_MSC_VER)
+#pragma warning(push, 0)
+#endif
+
+/* Where memory comes from. One per heap, and it must not move or change its seed
+   while a block lives. resize: (NULL, 0, n) allocates 16-byte aligned, (p, o, n)
+   resizes, (p, o, 0) frees. NULL: no memory, p is untouched. */
+typedef struct mm__ds {
+    void *(*resize)(void *user, void *p, size_t old_size, size_t size);
+    void *user;
+    uint64_t seed;
+} mm__ds;
+
+typedef union mm__ds_block {
+    struct {
+        mm__ds *owner;
+        size_t  size; /* of the whole block */
+    } head;
+    char room[16];    /* what follows stays aligned where pointers are small, too */
+} mm__ds_block;
+
+#define MM__DS_MAX (SIZE_MAX / 16) /* bytes of one array: no product overflows */
+
+static MM__UNUSED void *mm__ds_resize(mm__ds *ds, void *p, size_t size)
+{
+    mm__ds_block *old = p != NULL ? (mm__ds_block *)p - 1 : NULL;
+    size_t old_size = old != NULL ? old->head.size : 0;
+    mm__ds_block *block;
+    size += sizeof(mm__ds_block);
+    block = (mm__ds_block *)ds->resize(ds->user, old, old_size, size);
+    if (block == NULL) return NULL;
+    block->head.owner = ds; /* keeps D2 */
+    block->head.size = size;
+    return block + 1;
+}
+
+static MM__UNUSED void mm__ds_free(void *p)
+{
+    if (p != NULL) {
+        mm__ds_block *block = (mm__ds_block *)p - 1;
+        mm__ds *ds = block->head.owner;
+        ds->resize(ds->user, block, block->head.size, 0);
+    }
+}
+
+/* By D1 nobody calls this; stb_ds would go on with a NULL. */
+static MM__UNUSED void *mm__ds_refuse(void *p, size_t size)
+{
+    (void)p;
+    (void)size;
+    abort();
+}
+
+/* Declared static first, the functions stay static: stb_ds's own `extern` and plain
+   definitions inherit the linkage (C 6.2.2p4). Its hash shifts into the sign bit. */
+#if defined(__clang__)
+#define MM__DS static __attribute__((unused, no_sanitize("undefined")))
+#elif defined(__GNUC__)
+#define MM__DS static __attribute__((unused, no_sanitize_undefined))
+#else
+#define MM__DS static
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+struct stbds_string_arena;
+MM__DS void *stbds_arrgrowf(void *, size_t, size_t, size_t);
+MM__DS void stbds_arrfreef(void *);
+MM__DS void stbds_hmfree_func(void *, size_t);
+MM__DS void *stbds_hmget_key(void *, size_t, void *, size_t, int);
+MM__DS void *stbds_hmget_key_ts(void *, size_t, void *, size_t, ptrdiff_t *, int);
+MM__DS void *stbds_hmput_default(void *, size_t);
+MM__DS void *stbds_hmput_key(void *, size_t, void *, size_t, int);
+MM__DS void *stbds_hmdel_key(void *, size_t, void *, size_t, size_t, int);
+MM__DS void *stbds_shmode_func(size_t, int);
+MM__DS void stbds_rand_seed(size_t);
+MM__DS size_t stbds_hash_bytes(void *, size_t, size_t);
+MM__DS size_t stbds_siphash_bytes(void *, size_t, size_t);
+MM__DS size_t stbds_hash_string(char *, size_t);
+MM__DS char *stbds_stralloc(struct stbds_string_arena *, char *);
+MM__DS void stbds_strreset(struct stbds_string_arena *);
+#ifdef __cplusplus
+}
+#endif
+
+#include MEMMGR_STB_DS_H
+
+/* A vector is a plain T *v, NULL while empty, read as v[0] .. v[mm__vec_len(v)-1].
+   slot is the address of v. */
+
+static MM__UNUSED size_t mm__vec_len(const void *v)
+{
+    return v != NULL ? ((const stbds_array_header *)v - 1)->length : 0;
+}
+
+/* Room for more items; false when out of memory, and v is as it was. */
+static MM__UNUSED bool mm__vec_reserve(mm__ds *ds, void *slot, size_t item_size,
+                                       size_t more)
+{
+    void *v = mm__load(slot);
+    stbds_array_header *head = v != NULL ? stbds_header(v) : NULL;
+    size_t length = mm__vec_len(v), capacity = head != NULL ? head->capacity : 0;
+    size_t wanted = 2 * capacity > 4 ? 2 * capacity : 4, max = MM__DS_MAX / item_size;
+    if (more <= capacity - length) return true;
+    if (length > max || more > max - length) return false;
+    if (wanted < length + more) wanted = length + more;
+    head = (stbds_array_header *)mm__ds_resize(ds, head,
+                                               sizeof *head + wanted * item_size);
+    if (head == NULL) return false;
+    if (v == NULL) memset(head, 0, sizeof *head);
+    head->capacity = wanted;
+    mm__store(slot, head + 1);
+    return true;
+}
+
+/* The address of one more item, zeroed; NULL when out of memory. */
+static MM__UNUSED void *mm__vec_add(mm__ds *ds, void *slot, size_t item_size)
+{
+    char *items;
+    size_t i;
+    if (!mm__vec_reserve(ds, slot, item_size, 1)) return NULL;
+    items = (char *)mm__load(slot);
+    i = stbds_header(mm__load(slot))->length++;
+    return memset(items + i * item_size, 0, item_size);
+}
+
+/* MM__VEC_PUSH(ds, v, item): append a copy of item; false when out of memory. */
+#define MM__VEC_PUSH(ds, v, item)                                                   \
+    (mm__vec_add((ds), &(v), sizeof *(v)) != NULL                                   \
+         ? ((v)[mm__vec_len(v) - 1] = (item), true) : false)
+
+/* Keep only the first n items: v[mm__vec_pop(v)] is the item that was last. */
+static MM__UNUSED void mm__vec_cut(void *v, size_t n)
+{
+    if (v != NULL && n < stbds_header(v)->length) stbds_header(v)->length = n;
+}
+
+static MM__UNUSED size_t mm__vec_pop(void *v)
+{
+    return --stbds_header(v)->length;
+}
+
+static MM__UNUSED void mm__vec_free(void *slot)
+{
+    void *v = mm__load(slot);
+    if (v != NULL) stbds_arrfreef(v);
+    mm__store(slot, NULL);
+}
+
+/* A map from uint64_t to uint64_t. Set ds, leave slots NULL: that is an empty map.
+   Items stand densely in slots[0 .. mm__map_len-1]; a deletion moves the last one. */
+typedef struct mm__map_slot { uint64_t key, value; } mm__map_slot; /* key: mixed */
+
+typedef struct mm__map {
+    mm__ds *ds;
+    mm__map_slot *slots; /* after the default item that stb_ds keeps at [-1] */
+} mm__map;
+
+static MM__UNUSED uint64_t mm__map_mix(const mm__map *map, uint64_t key)
+{
+    key = (key ^ map->ds->seed) * UINT64_C(0x9E3779B97F4A7C15);
+    key = (key ^ key >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return key ^ key >> 32;
+}
+
+/* The way back: the factors are the inverses modulo 2^64. */
+static MM__UNUSED uint64_t mm__map_unmix(const mm__map *map, uint64_t key)
+{
+    key = (key ^ key >> 32) * UINT64_C(0xCFEE444D8B59A89B);
+    key = (key ^ key >> 32) * UINT64_C(0xF1DE83E19937733D);
+    return key ^ map->ds->seed;
+}
+
+static MM__UNUSED size_t mm__map_len(const mm__map *map)
+{
+    return map->slots != NULL ? mm__vec_len(map->slots - 1) - 1 : 0;
+}
+
+static MM__UNUSED stbds_hash_index *mm__map_index(const mm__map *map)
+{
+    if (map->slots == NULL) return NULL;
+    return (stbds_hash_index *)stbds_header(map->slots - 1)->hash_table;
+}
+
+/* Position of a mixed key in slots, or -1. */
+static MM__UNUSED ptrdiff_t mm__map_find(const mm__map *map, uint64_t mixed)
+{
+    ptrdiff_t at = -1;
+    if (map->slots != NULL) /* on NULL stb_ds would allocate */
+        stbds_hmget_key_ts(map->slots, sizeof *map->slots, &mixed, sizeof mixed, &at,
+                           STBDS_HM_BINARY);
+    return at;
+}
+
+/* D4, D5, and that every item is found where it is. */
+static MM__UNUSED bool mm__check_map(const mm__map *map)
+{
+    const stbds_hash_index *index = mm__map_index(map);
+    size_t i, length = mm__map_len(map);
+    if (index == NULL) return length == 0;
+    if (index->used_count != length) return false;
+    if (length + index->tombstone_count > index->slot_count - index->slot_count / 4)
+        return false; /* D4 */
+    if (index->used_count_shrink_threshold != 0) return false;       /* D5 */
+    if (index->tombstone_count_threshold != SIZE_MAX) return false;  /* D5 */
+    for (i = 0; i < length; i++)
+        if (mm__map_find(map, map->slots[i].key) != (ptrdiff_t)i) return false;
+    return true;
+}
+
+/* An empty index; slots is a power of two, 8 at least. */
+static MM__UNUSED stbds_hash_index *mm__map_index_new(mm__ds *ds, size_t slots)
+{
+    size_t i, bytes = slots / STBDS_BUCKET_LENGTH * sizeof(stbds_hash_bucket);
+    stbds_hash_index *index;
+    size_t slack = STBDS_CACHE_LINE_SIZE - 1;
+    void *p = mm__ds_resize(ds, NULL, sizeof *index + bytes + slack);
+    if (p == NULL) return NULL;
+    index = (stbds_hash_index *)memset(p, 0, sizeof *index);
+    p = (void *)STBDS_ALIGN_FWD((uintptr_t)(index + 1), STBDS_CACHE_LINE_SIZE);
+    index->storage = (stbds_hash_bucket *)memset(p, 0, bytes);
+    index->slot_count = slots;
+    index->slot_count_log2 = stbds_log2(slots);
+    index->used_count_threshold = slots - slots / 4;
+    index->tombstone_count_threshold = SIZE_MAX; /* keeps D5 */
+    for (i = 0; i < slots; i++)
+        index->storage[i / STBDS_BUCKET_LENGTH].index[i % STBDS_BUCKET_LENGTH] =
+            STBDS_INDEX_EMPTY;
+    return index;
+}
+
+static MM__UNUSED void mm__map_enter(const mm__map *map, uint64_t mixed)
+{
+    stbds_hmput_key(map->slots, sizeof *map->slots, &mixed, sizeof mixed,
+                    STBDS_HM_BINARY);
+}
+
+/* An index with room for more items, as D4 wants it; else a new one, into which the
+   items are entered again, each at its old position. */
+static MM__UNUSED bool mm__map_reserve_index(const mm__map *map, size_t more)
+{
+    stbds_hash_index *index = mm__map_index(map), *fresh;
+    size_t i, length = mm__map_len(map), slots = STBDS_BUCKET_LENGTH;
+    if (index != NULL
+        && length + index->tombstone_count + more <= index->used_count_threshold)
+        return true;
+    while (slots / 2 < length + more) slots *= 2;
+    fresh = mm__map_index_new(map->ds, slots);
+    if (fresh == NULL) return false;
+    mm__ds_free(index);
+    stbds_header(map->slots - 1)->hash_table = fresh;
+    stbds_header(map->slots - 1)->length = 1;
+    for (i = 0; i < length; i++) mm__map_enter(map, map->slots[i].key);
+    return true;
+}
+
+/* Room for more new keys: that many mm__map_put cannot fail. False: out of memory,
+   and the map is as it was. */
+static MM__UNUSED bool mm__map_reserve(mm__map *map, size_t more)
+{
+    mm__map_slot *raw = map->slots != NULL ? map->slots - 1 : NULL;
+    if (more >= MM__DS_MAX) return false;
+    if (!mm__vec_reserve(map->ds, &raw, sizeof *raw, more + (raw == NULL)))
+        return false;
+    if (map->slots == NULL) {
+        memset(raw, 0, sizeof *raw);
+        stbds_header(raw)->length = 1;
+    }
+    map->slots = raw + 1;
+    return mm__map_reserve_index(map, more);
+}
+
+/* Enter a key or change its value; false when out of memory: nothing has changed. */
+static MM__UNUSED bool mm__map_put(mm__map *map, uint64_t key, uint64_t value)
+{
+    uint64_t mixed = mm__map_mix(map, key);
+    ptrdiff_t at = mm__map_find(map, mixed);
+    if (at < 0) {
+        if (!mm__map_reserve(map, 1)) return false;
+        at = (ptrdiff_t)mm__map_len(map);
+        mm__map_enter(map, mixed);
+    }
+    map->slots[at].value = value;
+    return true;
+}
+
+/* Whether key is there; *value is set only then. value may be NULL. */
+static MM__UNUSED bool mm__map_get(const mm__map *map, uint64_t key, uint64_t *value)
+{
+    ptrdiff_t at = mm__map_find(map, mm__map_mix(map, key));
+    if (at >= 0 && value != NULL) *value = map->slots[at].value;
+    return at >= 0;
+}
+
+/* The i-th item. While deleting, walk from the last to the first. */
+static MM__UNUSED void mm__map_at(const mm__map *map, size_t i, uint64_t *key,
+                                  uint64_t *value)
+{
+    *key = mm__map_unmix(map, map->slots[i].key);
+    *value = map->slots[i].value;
+}
+
+/* Remove a key; returns whether it was there. Never allocates (D5). */
+static MM__UNUSED bool mm__map_del(mm__map *map, uint64_t key)
+{
+    size_t length = mm__map_len(map);
+    uint64_t mixed = mm__map_mix(map, key);
+    if (length == 0) return false;
+    stbds_hmdel_key(map->slots, sizeof *map->slots, &mixed, sizeof mixed, 0,
+                    STBDS_HM_BINARY);
+    return mm__map_len(map) < length;
+}
+
+static MM__UNUSED void mm__map_free(mm__map *map)
+{
+    if (map->slots != NULL) stbds_hmfree_func(map->slots - 1, sizeof *map->slots);
+    map->slots = NULL;
+}
+
+/* Leave: the application's macros are as they were. MM__VEC_PUSH ends in >>leave. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#elif defined(_MSC_VER)
+#pragma warning(pop)
+#endif
+
+MM__DS_NAMES(MM__DS_POP)
+
+#undef MM__DS
+#undef MM__DS_MAX
+#undef MM__DS_NAMES
+#undef MM__DS_POP
+#undef MM__DS_PRAGMA
+#undef MM__DS_PUSH
+/* ============================================================================
+   >>state   The heap, whole
+
+   All state of the library is in this struct and in the arenas it lists. The only
+   exception is the type registry, which the process shares.
+   ============================================================================ */
+
+#define MM__WORDS (MM__ARENA_SIZE / MM__UNITS / 16 / 64) /* bitmap words of a pool */
+#define MM__POOL_SIZE ((size_t)1 << MM__POOL_SHIFT)
+#define MM__PAGES (MM__ARENA_SIZE / MM__PAGE)
+#define MM__UNIT_PAGES (MM__POOL_SIZE / MM__PAGE)
+#define MM__SMALL_MAX (MM__POOL_SIZE / 2) /* largest size class */
+
+typedef struct mm__heap mm__heap;
+typedef struct mm__arena mm__arena;
+typedef struct mm__bpool mm__bpool;
+
+/* The cache index of a block: kind * MM__CLASSES + class, and 0 for "not small". */
+typedef struct mm__class {
+    uint32_t size;    /* of a block                                              */
+    uint32_t blocks;  /* in a pool                                               */
+    uint32_t span;    /* units a pool takes                                      */
+    uint32_t batch;   /* blocks moved by a flush                                 */
+    uint64_t inverse; /* to divide by size: (offset * inverse) >> 40             */
+    void   **base;    /* of the cache: base[-1] is the NULL of N1                */
+    uint32_t capacity;
+    uint32_t kind;
+    mm__bpool *first, *last;  /* pools with free blocks, oldest first             */
+    uint64_t pools, free_blocks; /* free bits in all of them                     */
+    uint64_t peak;
+} mm__class;
+
+/* The bit tables of a pool. R arenas (raw, leaf) have the first only. */
+enum { MM__FREE, MM__YOUNG0, MM__YOUNG1, MM__TRASH, MM__FROZEN, MM__SUSPECT, MM__TABLES };
+
+/* A pool: equal blocks in one unit, or in a span of units. */
+struct mm__bpool {
+    uint64_t *bits;    /* MM__TABLES tables of MM__WORDS words                    */
+    uint64_t  sum;     /* bit w: word w of MM__FREE is not zero                   */
+    char     *blocks;  /* the first one                                          */
+    uint32_t  size, count, free;
+    uint16_t  cache;   /* cache index, 0: a unit of page runs                     */
+    uint8_t   unit, span;
+    bool      young, queued;
+    mm__bpool *next, *prev;       /* in its class's queue                         */
+    mm__bpool *next_young;        /* in the list of pools that may have young bits */
+};
+
+/* How to get from an object in this unit to its collector byte. */
+typedef struct mm__unit {
+    uint8_t *bytes;   /* of the pool; for kinds without: the heap's `sink`        */
+    uint64_t scale;   /* as inverse; 0 for those: all objects find the same byte  */
+    uint64_t inverse; /* of the block size                                       */
+    uint32_t base;    /* where the pool starts in the arena                       */
+    uint32_t head;    /* first unit of the pool                                  */
+} mm__unit;
+
+enum { MM__KIND_PLAIN, MM__KIND_TRACKED, MM__KIND_HUGE };
+
+/* Arenas and huge blocks start with this, at an address aligned to MM__ARENA_SIZE. */
+struct mm__arena {
+    mm__arena_head head;
+    mm__unit       unit[MM__UNITS];
+    mm__bpool      pool[MM__UNITS];
+    size_t         size;        /* of the mapping                                */
+    uint32_t       index;       /* in heap->arenas                               */
+    uint32_t       first_unit;  /* units before it hold the side tables           */
+    uint32_t       free_pages;
+    bool           huge_pages, listed;
+    mm__arena     *next, *prev; /* of its kind, with free pages                   */
+    uint64_t       pages[(MM__PAGES + 63) / 64]; /* 1: free                       */
+    uint16_t       run[MM__PAGES];               /* pages of the run starting here */
+    /* of a huge block: */
+    char          *block;       /* where it starts                                */
+    size_t         block_size;  /* what may be used of it                         */
+    mm_block_kind  block_kind;
+    uint8_t        byte;
+    uint64_t       huge_bits[MM__TABLES * MM__WORDS];
+};
+
+#if MEMMGR_SMALL
+#define MM__CACHE_MAX 64
+#define MM__CACHE_MIN 8
+#define MM__REFILL 16
+#else
+#define MM__CACHE_MAX 1024
+#define MM__CACHE_MIN 128
+#define MM__REFILL 32
+#endif
+
+/* A growable stack of pointers in memory of the OS; grows by chunks, so that a push
+   costs the same always. Used by the collector only. */
+typedef struct mm__stack_chunk {
+    struct mm__stack_chunk *below;
+    void *item[1022 / (sizeof(void *) / 4)];
+} mm__stack_chunk;
+
+typedef struct mm__stack {
+    mm__stack_chunk *chunk, *spare;
+    size_t count;         /* in the top chunk                                     */
+    bool   overflowed;    /* a push was lost for want of memory                   */
+} mm__stack;
+
+typedef struct mm__cursor { uint32_t arena, unit, word; } mm__cursor;
+
+/* Which objects a trial looks at. */
+typedef enum mm__set {
+    MM__SET_GEN0, MM__SET_YOUNG, MM__SET_OLD, MM__SET_ALL, MM__SET_TRASH
+} mm__set;
+
+typedef enum mm__phase {
+    MM__IDLE, MM__UNQUIET, MM__COUNT, MM__MARK, MM__CONDEMN, MM__WEAKEN, MM__CALL,
+    MM__FINALIZE, MM__RECOUNT_RESET, MM__RECOUNT, MM__REMARK, MM__RECONDEMN, MM__FOUND,
+    MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
+} mm__phase;
+
+/* One run of the collector's algorithm over one set; see >>gc.impl. */
+typedef struct mm__trial {
+    mm__phase  phase;
+    mm__set    set;
+    uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
+    bool       sliced, finalizers, hooks, weak, sealed;
+    int        generation;
+    mm__cursor at;
+    mm__stack  marks;
+    size_t     members, trash, found, outside;
+    size_t     visits, budget, clock_visits;
+    uint64_t   deadline, position;
+} mm__trial;
+
+/* In-degrees that a byte cannot hold. */
+typedef struct mm__excess { void *object; uint64_t count; } mm__excess;
+typedef struct mm__excess_table { mm__excess *entry; size_t capacity, used; } mm__excess_table;
+
+typedef struct mm__gc_callback {
+    mm_gc_callback_fn fn;
+    void *user;
+} mm__gc_callback;
+
+typedef struct mm__gc {
+    int64_t  count_base, credit_start; /* count 0 = base + start - heap.credit     */
+    int      threshold[3], count1, count2;
+    bool     enabled, collecting;
+    uint32_t pause_us;
+    uint64_t long_lived_total, long_lived_pending;
+    uint64_t promoted, suspects;  /* since the last full collection                */
+    uint64_t allocated;           /* tracked objects since the old trial began     */
+    uint64_t bytes_new;           /* of large objects since the last collection    */
+    mm__trial old, young;
+    mm__excess_table excess[2];   /* of low and high trials                       */
+    mm__bpool *young_pools;
+    mm_weakref *calls, **calls_end; /* whose callbacks are due                     */
+    void     *deferred;           /* large dead objects, to be freed after a trial */
+    mm_gc_generation_stats stats[3];
+    uint64_t visits, visits_slice_max;
+    int      debug;
+    void   **garbage;
+    size_t   garbage_count, garbage_capacity;
+    mm__gc_callback *callback;
+    size_t   callback_count, callback_capacity;
+    mm_gc_error_fn error_fn;
+    void    *error_user;
+} mm__gc;
+
+/* What the weak room knows of one object. */
+typedef struct mm__weak_entry {
+    void          *object;
+    mm_weakref    *refs;       /* the shared one first, then newest to oldest      */
+    mm_finalizer  *finalizers; /* newest first                                    */
+    uint64_t       place;      /* of its handle, plus 1                            */
+} mm__weak_entry;
+
+typedef struct mm__weak {
+    mm__weak_entry *entry;     /* open addressing by object                        */
+    size_t   capacity, used;
+    uint64_t free_place;       /* plus 1: list of places to use again              */
+    uint64_t place_capacity;
+    mm_finalizer *oldest, *newest; /* all that are alive, in order of registration */
+} mm__weak;
+
+/* A block held back after free (debug level 2). */
+typedef struct mm__held_block { void *block; size_t size; } mm__held_block;
+
+/* The intern table; its room explains it. Zero is an empty table. */
+typedef struct mm__intern_entry {
+    uint64_t hash; /* never 0, but 0 in an empty entry */
+    mm_str  *str;  /* borrowed */
+} mm__intern_entry;
+
+typedef struct mm__intern {
+    mm__intern_entry *entries;
+    size_t   capacity, count; /* capacity: 0 or a power of two */
+    size_t   bytes;
+    uint64_t hits, misses, saved_bytes;
+} mm__intern;
+
+/* An object pool; its room explains it. */
+typedef struct mm__pool mm__pool;
+struct mm__pool {
+    mm_pool      front;
+    mm_pool_desc desc;
+    mm_heap     *heap;
+    mm__pool    *next, *previous; /* of this heap's pools                          */
+    void       **stack;           /* [0] is NULL, then the idle items              */
+    size_t       capacity;        /* idle items the stack has room for             */
+    size_t       idle;            /* of a guarded pool                             */
+    size_t       items;           /* made and not freed: in use and idle           */
+    uint64_t     misses, refused;
+    uintptr_t   *known;           /* of a checked pool: every item, bit 0: idle    */
+    size_t       known_capacity;  /* 0 or a power of two                           */
+    bool         guarded;         /* the inline half must take the slow path       */
+    bool         checked;         /* every acquire and release is looked up        */
+    bool         closed;          /* destroyed; waits for its objects in use       */
+    void        *nothing;         /* the stack of a pool that has none             */
+};
+
+struct mm__heap {
+    mm_heap   front;
+    mm__class klass[MM__CACHES];
+
+    mm__arena **arenas;         /* every arena and huge block; NULL: unused place  */
+    uint32_t    arena_count, arena_capacity;
+    mm__arena  *open[2];        /* PLAIN and TRACKED arenas with free pages        */
+    mm__arena  *spare[2];       /* one empty arena of each kind is kept            */
+    size_t      reserved, reserved_peak, small_bytes, peak_bytes;
+    size_t      huge_count, run_count[3], run_bytes[3], arena_total;
+
+    mm_heap_desc desc;
+    uint64_t    *buffer_pages;  /* of desc.buffer: bit 1: free                     */
+    size_t       buffer_count;
+    char        *buffer_start;
+    size_t       self_size;     /* of the mapping that this struct is in           */
+
+    mm_status status;
+    char      message[240];
+    uintptr_t owner;            /* thread                                         */
+    uint64_t  seed;             /* of hashes                                      */
+    int       debug;
+    bool      cached;           /* the array caches are in use                     */
+    bool      valgrind, destroying, in_emergency;
+    uint8_t   sink;             /* collector byte of all that is not tracked       */
+    uint32_t  zone;             /* bytes before and after each block when checking */
+    mm__held_block *held;             /* quarantine: a ring                              */
+    size_t    held_count, held_first, held_capacity, held_bytes;
+
+    uint32_t dying, dying_prompt; /* stacks of dead objects, linked through rc      */
+    int      dying_depth;
+    bool     dying_defer;       /* do not drain: slots are being cleared           */
+    size_t   dying_budget, pending_free;
+
+    mm__gc     gc;
+    mm__weak   weak;
+    mm__intern intern;
+    mm__pool  *pools;
+};
+
+MM__PRIVATE mm__heap *mm__H(const mm_heap *heap)
+{
+    return (mm__heap *)(uintptr_t)heap;
+}
+
+MM__PRIVATE mm__arena *mm__A(const void *p)
+{
+    return (mm__arena *)(uintptr_t)mm__arena_of(p);
+}
+
+/* ============================================================================
+   >>base.impl   Version, statuses, log
+
+   Invariants
+     E1  a failure is recorded before it is returned, and nothing else changes
+   ============================================================================ */
+
+#if defined(__GNUC__) && !defined(__TINYC__)
+static __thread mm_status mm__create_status;
+static __thread char      mm__create_message[240];
+#else
+static mm_status mm__create_status;
+static char      mm__create_message[240];
+#endif
+
+MM_API int mm_version(void)
+{
+    return MM_VERSION;
+}
+
+MM_API const char *mm_status_text(mm_status status)
+{
+#define MM__STATUS_TEXT(name, text) text,
+    static const char *const texts[] = {MM_STATUSES(MM__STATUS_TEXT)};
+#undef MM__STATUS_TEXT
+    if ((unsigned)status >= (unsigned)MM_STATUS_COUNT) return "not a status";
+    return texts[status];
+}
+
+MM_API mm_status mm_last_status(const mm_heap *heap)
+{
+    return heap ? mm__H(heap)->status : mm__create_status;
+}
+
+MM_API const char *mm_last_message(const mm_heap *heap)
+{
+    return heap ? mm__H(heap)->message : mm__create_message;
+}
+
+MM_API void mm_clear_status(mm_heap *heap)
+{
+    mm__H(heap)->status = MM_OK;
+    mm__H(heap)->message[0] = 0;
+}
+
+MM__COLD bool mm__fail(mm_heap *heap, mm_status status, const char *format, ...)
+    MM__PRINTF(3, 4);
+
+MM__COLD bool mm__fail(mm_heap *heap, mm_status status, const char *format, ...)
+{
+    va_list args;
+    char   *text = heap ? mm__H(heap)->message : mm__create_message;
+    va_start(args, format);
+    vsnprintf(text, 240, format, args);
+    va_end(args);
+    if (heap)
+        mm__H(heap)->status = status;
+    else
+        mm__create_status = status;
+    return false;
+}
+
+MM__COLD void mm__default_log(mm_log_level level, const char *message)
+{
+    if (level == MM_LOG_BUG) fprintf(stderr, "memmgr: %s\n", message);
+}
+
+MM__COLD void mm__log_text(mm__heap *h, mm_log_level level, const char *message)
+{
+    if (h && h->desc.log)
+        h->desc.log(level, message, h->desc.user);
+    else
+        mm__default_log(level, message);
+}
+
+MM__COLD void mm__log(mm__heap *h, mm_log_level level, const char *format, ...)
+    MM__PRINTF(3, 4);
+
+MM__COLD void mm__log(mm__heap *h, mm_log_level level, const char *format, ...)
+{
+    char    text[480];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mm__log_text(h, level, text);
+}
+
+MM_API void mm_assert_failed(const char *file, int line, const char *message)
+{
+    char text[480];
+    snprintf(text, sizeof text, "%s:%d: %s", file, line, message);
+    mm__default_log(MM_LOG_BUG, text);
+#ifndef NDEBUG
+    abort();
+#endif
+}
+
+/* A caller's bug, told through the heap's own log; then as MM_ASSERT. */
+MM__COLD void mm__bug(mm__heap *h, const char *format, ...) MM__PRINTF(2, 3);
+
+MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
+{
+    char    text[480];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    mm__log_text(h, MM_LOG_BUG, text);
+#ifndef NDEBUG
+    abort();
+#endif
+}
+
+/* Room checks report through this and go on. */
+MM__COLD bool mm__broken(mm__heap *h, const char *invariant, const void *where)
+{
+    mm__log(h, MM_LOG_BUG, "invariant %s does not hold at %p", invariant, where);
+    return false;
+}
+
+/* ============================================================================
+   >>class   Size classes
+
+   Steps of 16 bytes to 512, then eight steps per doubling up to half a pool. At
+   most 12.5 % of a block is waste above 128 bytes.
+
+   Invariants
+     C1  mm__class_of(mm__class_size(c)) == c, and sizes rise with c
+     C2  class 0 means "larger than any class"
+   ============================================================================ */
+
+MM__PRIVATE size_t mm__class_size(unsigned c)
+{
+    unsigned k = c - 33;
+    if (c <= 32) return (size_t)c * 16;
+    return (size_t)(9 + k % 8) << (6 + k / 8);
+}
+
+MM__PRIVATE unsigned mm__class_of(size_t size)
+{
+    unsigned e;
+    if (size <= 512) return size ? (unsigned)((size + 15) / 16) : 1;
+    if (size > MM__SMALL_MAX) return 0;
+    e = mm__log2(size - 1);
+    return 33 + (e - 9) * 8 + (unsigned)(((size - 1) >> (e - 3)) & 7);
+}
+
+/* Units a pool of this class takes: enough for eight blocks. */
+MM__PRIVATE uint32_t mm__class_span(size_t size)
+{
+    return (uint32_t)mm__round_up(size * 8, MM__POOL_SIZE) >> MM__POOL_SHIFT;
+}
+
+MM__PRIVATE uint32_t mm__class_capacity(size_t size)
+{
+    size_t n = MM__POOL_SIZE / size, least = size <= 512 ? MM__CACHE_MIN : 8;
+    if (n > MM__CACHE_MAX) n = MM__CACHE_MAX;
+    return (uint32_t)(n < least ? least : n);
+}
+
+MM__PRIVATE void mm__class_init(mm__class *k, unsigned index)
+{
+    unsigned c = (index - 1) % MM__CLASSES + 1;
+    size_t   start;
+    k->kind = (index - 1) / MM__CLASSES;
+    k->size = (uint32_t)mm__class_size(c);
+    k->span = mm__class_span(k->size);
+    start = k->kind == MM_BLOCK_RAW ? 0 : 8;
+    k->blocks = (uint32_t)((k->span * MM__POOL_SIZE - start) / k->size);
+    k->inverse = ((UINT64_C(1) << 40) + k->size - 1) / k->size;
+    k->capacity = mm__class_capacity(k->size);
+    k->batch = k->capacity / 2 < 64 ? k->capacity / 2 : 64;
+}
+
+/* ============================================================================
+   >>arena   Arenas, pools and page runs
+
+   An arena is 64 units. Its first units hold the side tables; each of the others is
+   free, part of a pool, or cut into 4 KiB pages for runs. A huge block has an arena
+   head of its own in front, so that every address finds a head by a mask.
+
+   Invariants
+     A1  head.cache[u] is the cache index of the pool in unit u, 0 if there is none
+     A2  a bit of MM__FREE is 1 exactly if the block is neither allocated nor cached
+     A3  pool->sum has bit w exactly if word w of MM__FREE is not zero, and
+         pool->free is the number of 1 bits
+     A4  a pool is in its class's queue exactly if pool->free > 0
+     A5  an arena is in heap->open exactly if it has free pages and is not the spare
+     A6  tables other than MM__FREE have bits only where MM__FREE has none, but for
+         MM__YOUNG0, which may name free blocks
+   ============================================================================ */
+
+MM__PRIVATE uint64_t *mm__table(const mm__bpool *pool, int table)
+{
+    return pool->bits + (size_t)table * MM__WORDS;
+}
+
+MM__PRIVATE size_t mm__pool_words(const mm__bpool *pool)
+{
+    return (pool->count + 63) / 64;
+}
+
+MM__PRIVATE mm__bpool *mm__pool_at(const mm__arena *arena, const void *p)
+{
+    size_t unit = ((uintptr_t)p & MM__ARENA_MASK) >> MM__POOL_SHIFT;
+    return (mm__bpool *)(uintptr_t)&arena->pool[arena->unit[unit].head];
+}
+
+MM__PRIVATE uint32_t mm__index_in(const mm__arena *arena, const void *p)
+{
+    const mm__unit *u = &arena->unit[((uintptr_t)p & MM__ARENA_MASK) >> MM__POOL_SHIFT];
+    uint64_t offset = (uint32_t)((uintptr_t)p & MM__ARENA_MASK) - u->base;
+    return (uint32_t)((offset * u->inverse) >> 40);
+}
+
+/* -- memory from outside: the OS, the host's hook, or the host's buffer -- */
+
+MM__PRIVATE bool mm__buffer_fits(const mm__heap *h, size_t first, size_t n)
+{
+    for (size_t i = first; i < first + n; i++)
+        if (!(h->buffer_pages[i / 64] >> (i % 64) & 1)) return false;
+    return true;
+}
+
+MM__PRIVATE void mm__buffer_mark(mm__heap *h, size_t first, size_t n, bool is_free)
+{
+    for (size_t i = first; i < first + n; i++) {
+        uint64_t bit = UINT64_C(1) << (i % 64);
+        if (is_free)
+            h->buffer_pages[i / 64] |= bit;
+        else
+            h->buffer_pages[i / 64] &= ~bit;
+    }
+}
+
+MM__PRIVATE void *mm__buffer_map(mm__heap *h, size_t size, size_t align)
+{
+    size_t n = size / MM__PAGE, step = align > MM__PAGE ? align / MM__PAGE : 1;
+    size_t i = (mm__round_up((size_t)h->buffer_start, align) - (size_t)h->buffer_start) /
+               MM__PAGE;
+    for (; i + n <= h->buffer_count; i += step)
+        if (mm__buffer_fits(h, i, n)) {
+            mm__buffer_mark(h, i, n, false);
+            return memset(h->buffer_start + i * MM__PAGE, 0, size);
+        }
+    return NULL;
+}
+
+/* size is rounded to pages. The failure is recorded here. */
+MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
+{
+    void *p = NULL;
+    if (size > SIZE_MAX / 2) {
+        mm__fail(&h->front, MM_ERR_NOMEM, "a request of %zu bytes is more than there is",
+                 size);
+        return NULL;
+    }
+    size = mm__round_up(size, MM__PAGE);
+    if (h->desc.max_bytes && size > h->desc.max_bytes - h->reserved) {
+        mm__fail(&h->front, MM_ERR_LIMIT,
+                 "%zu more bytes would exceed max_bytes %zu (%zu are in use)", size,
+                 h->desc.max_bytes, h->reserved);
+        return NULL;
+    }
+    if (h->desc.buffer)
+        p = mm__buffer_map(h, size, align);
+    else if (h->desc.map)
+        p = h->desc.map(size, align, h->desc.user);
+    else
+        p = mm__os_map(size, align);
+    if (p == NULL) {
+        mm__fail(&h->front, MM_ERR_NOMEM, "%s has no %zu bytes",
+                 h->desc.buffer ? "the fixed buffer"
+                 : h->desc.map  ? "the map hook"
+                                : "the system",
+                 size);
+        return NULL;
+    }
+    h->reserved += size;
+    if (h->reserved > h->reserved_peak) h->reserved_peak = h->reserved;
+    return p;
+}
+
+MM__PRIVATE void mm__give_back(mm__heap *h, void *p, size_t size)
+{
+    size = mm__round_up(size, MM__PAGE);
+    h->reserved -= size;
+    if (h->desc.buffer)
+        mm__buffer_mark(h, (size_t)((char *)p - h->buffer_start) / MM__PAGE,
+                        size / MM__PAGE, true);
+    else if (h->desc.unmap)
+        h->desc.unmap(p, size, h->desc.user);
+    else
+        mm__os_unmap(p, size);
+}
+
+/* A side table of the library: resized, its content kept; false: nothing changed. */
+MM__PRIVATE bool mm__table_grow(mm__heap *h, void **table, size_t old_size,
+                                size_t new_size)
+{
+    void *p = mm__obtain(h, new_size, MM__PAGE);
+    if (p == NULL) return false;
+    if (old_size) {
+        memcpy(p, *table, old_size);
+        mm__give_back(h, *table, old_size);
+    }
+    *table = p;
+    return true;
+}
+
+/* Room for one more in a growing array of the library. */
+MM__PRIVATE bool mm__array_reserve(mm__heap *h, void **array, size_t count,
+                                   size_t *capacity, size_t item)
+{
+    size_t old_size = *capacity * item, new_size;
+    if (count < *capacity) return true;
+    new_size = old_size ? old_size * 2 : MM__PAGE;
+    if (!mm__table_grow(h, array, old_size, new_size)) return false;
+    *capacity = new_size / item;
+    return true;
+}
+
+/* -- the registry of arenas -- */
+
+MM__PRIVATE bool mm__arena_register(mm__heap *h, mm__arena *arena)
+{
+    uint32_t i = 0;
+    while (i < h->arena_count && h->arenas[i] != NULL) i++;
+    if (i == h->arena_capacity) {
+        size_t old_size = h->arena_capacity * sizeof *h->arenas;
+        size_t new_size = old_size ? old_size * 2 : MM__PAGE;
+        if (!mm__table_grow(h, (void **)&h->arenas, old_size, new_size)) return false;
+        h->arena_capacity = (uint32_t)(new_size / sizeof *h->arenas);
+    }
+    if (i == h->arena_count) h->arena_count++;
+    h->arenas[i] = arena;
+    arena->index = i;
+    return true;
+}
+
+MM__PRIVATE void mm__arena_unregister(mm__heap *h, mm__arena *arena)
+{
+    h->arenas[arena->index] = NULL;
+    while (h->arena_count && h->arenas[h->arena_count - 1] == NULL) h->arena_count--;
+}
+
+MM__PRIVATE mm__arena *mm__arena_find(const mm__heap *h, const void *p)
+{
+    mm__arena *arena = mm__A(p);
+    for (uint32_t i = 0; i < h->arena_count; i++)
+        if (h->arenas[i] == arena) return arena;
+    return NULL;
+}
+
+MM__PRIVATE void mm__arena_open(mm__heap *h, mm__arena *arena)
+{
+    mm__arena **list = &h->open[arena->head.kind];
+    if (arena->listed) return;
+    arena->listed = true;
+    arena->prev = NULL;
+    arena->next = *list;
+    if (*list) (*list)->prev = arena;
+    *list = arena;
+}
+
+MM__PRIVATE void mm__arena_close(mm__heap *h, mm__arena *arena)
+{
+    if (!arena->listed) return;
+    arena->listed = false;
+    if (arena->prev)
+        arena->prev->next = arena->next;
+    else
+        h->open[arena->head.kind] = arena->next;
+    if (arena->next) arena->next->prev = arena->prev;
+}
+
+MM__PRIVATE void mm__arena_want_huge(mm__heap *h, mm__arena *arena)
+{
+    mm_huge_pages mode = h->desc.huge_pages;
+    size_t large = (size_t)8 << 20;
+    if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
+    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return;
+    arena->huge_pages = true;
+    mm__os_want_huge_pages(arena, arena->size);
+}
+
+MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
+{
+    size_t tables = kind == MM__KIND_TRACKED ? MM__TABLES : 1;
+    size_t bits = MM__UNITS * tables * MM__WORDS * sizeof(uint64_t);
+    size_t bytes = kind == MM__KIND_TRACKED ? MM__ARENA_SIZE / 16 : 0;
+    char  *at = (char *)arena + mm__round_up(sizeof *arena, 64);
+    size_t used = (size_t)(at - (char *)arena) + bits + bytes;
+    arena->first_unit = (uint32_t)(mm__round_up(used, MM__POOL_SIZE) >> MM__POOL_SHIFT);
+    for (uint32_t u = 0; u < MM__UNITS; u++) {
+        mm__bpool *pool = &arena->pool[u];
+        pool->bits = (uint64_t *)(void *)(at + bits / MM__UNITS * u);
+        pool->unit = (uint8_t)u;
+        arena->unit[u].head = u;
+        arena->unit[u].bytes = &h->sink;
+        if (kind == MM__KIND_TRACKED)
+            arena->unit[u].bytes = (uint8_t *)at + bits + bytes / MM__UNITS * u;
+    }
+    for (size_t i = arena->first_unit * MM__UNIT_PAGES; i < MM__PAGES; i++)
+        arena->pages[i / 64] |= UINT64_C(1) << (i % 64);
+    arena->free_pages = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
+}
+
+MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
+{
+    mm__arena *arena = h->spare[kind];
+    if (arena) {
+        h->spare[kind] = NULL;
+        mm__arena_open(h, arena);
+        return arena;
+    }
+    arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
+    if (arena == NULL) return NULL;
+    arena->head.heap = &h->front;
+    arena->head.kind = kind;
+    arena->size = MM__ARENA_SIZE;
+    if (!mm__arena_register(h, arena)) {
+        mm__give_back(h, arena, MM__ARENA_SIZE);
+        return NULL;
+    }
+    h->arena_total++;
+    mm__arena_want_huge(h, arena);
+    mm__arena_layout(h, arena, kind);
+    arena->head.barrier = kind == MM__KIND_TRACKED && h->gc.old.phase != MM__IDLE;
+    MM__ROOT_REGION(arena, arena->size);
+    if (h->valgrind)
+        MM__VG_NOACCESS((char *)arena + arena->first_unit * MM__POOL_SIZE,
+                                   arena->size - arena->first_unit * MM__POOL_SIZE);
+    mm__arena_open(h, arena);
+    return arena;
+}
+
+MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
+{
+    mm__arena_close(h, arena);
+    mm__arena_unregister(h, arena);
+    h->arena_total--;
+    MM__UNPOISON(arena, arena->size);
+    MM__ROOT_REGION_END(arena, arena->size);
+    if (h->valgrind) MM__VG_UNDEFINED(arena, arena->size);
+    mm__give_back(h, arena, arena->size);
+}
+
+/* Pages of the arena became free: keep it, or give it back. */
+MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
+{
+    uint32_t all = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
+    if (arena->free_pages < all) {
+        mm__arena_open(h, arena);
+        return;
+    }
+    if (h->spare[arena->head.kind] != NULL) {
+        mm__arena_delete(h, arena);
+        return;
+    }
+    mm__arena_close(h, arena);
+    h->spare[arena->head.kind] = arena;
+}
+
+/* -- pages -- */
+
+MM__PRIVATE uint64_t mm__page_mask(size_t first, size_t n)
+{
+    return (n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << (first % 64);
+}
+
+MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n, bool is_free)
+{
+    size_t left = n;
+    while (left) {
+        size_t   k = 64 - first % 64 < left ? 64 - first % 64 : left;
+        uint64_t mask = mm__page_mask(first, k);
+        if (is_free)
+            arena->pages[first / 64] |= mask;
+        else
+            arena->pages[first / 64] &= ~mask;
+        first += k;
+        left -= k;
+    }
+    arena->free_pages += (uint32_t)(is_free ? n : 0 - n);
+}
+
+MM__PRIVATE bool mm__page_free(const mm__arena *arena, size_t i)
+{
+    return arena->pages[i / 64] >> (i % 64) & 1;
+}
+
+/* Pages free from `first` on, counted up to `want`. */
+MM__PRIVATE size_t mm__pages_from(const mm__arena *arena, size_t first, size_t want)
+{
+    size_t n = 0;
+    while (n < want && first + n < MM__PAGES && mm__page_free(arena, first + n)) n++;
+    return n;
+}
+
+/* The lowest place for n free pages that starts at a multiple of step; 0: none. */
+MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n, size_t step)
+{
+    size_t i = arena->first_unit * MM__UNIT_PAGES;
+    if (arena->free_pages < n) return 0;
+    for (i = mm__round_up(i, step); i + n <= MM__PAGES;) {
+        size_t k = mm__pages_from(arena, i, n);
+        if (k == n) return i;
+        if (step == 1 && k == 0 && i % 64 == 0 && arena->pages[i / 64] == 0)
+            i += 64;
+        else
+            i = mm__round_up(i + k + 1, step);
+    }
+    return 0;
+}
+
+/* An arena with n free pages in a row, the fullest of those looked at. */
+MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n, size_t step,
+                                      size_t *first)
+{
+    mm__arena *best = NULL;
+    int looked = 0;
+    for (mm__arena *a = h->open[kind]; a && looked < 16; a = a->next) {
+        size_t at = best && best->free_pages <= a->free_pages ? 0
+                                                              : mm__pages_find(a, n, step);
+        looked += 1;
+        if (at) best = a, *first = at;
+    }
+    if (best) return best;
+    best = mm__arena_new(h, kind);
+    if (best) *first = mm__pages_find(best, n, step);
+    return best;
+}
+
+/* -- pools -- */
+
+MM__PRIVATE void mm__queue_push(mm__class *k, mm__bpool *pool)
+{
+    pool->queued = true;
+    pool->next = NULL;
+    pool->prev = k->last;
+    if (k->last)
+        k->last->next = pool;
+    else
+        k->first = pool;
+    k->last = pool;
+}
+
+MM__PRIVATE void mm__queue_remove(mm__class *k, mm__bpool *pool)
+{
+    pool->queued = false;
+    if (pool->prev)
+        pool->prev->next = pool->next;
+    else
+        k->first = pool->next;
+    if (pool->next)
+        pool->next->prev = pool->prev;
+    else
+        k->last = pool->prev;
+}
+
+MM__PRIVATE void mm__bits_fill(uint64_t *word, size_t n)
+{
+    for (; n >= 64; n -= 64) *word++ = ~UINT64_C(0);
+    if (n) *word = (UINT64_C(1) << n) - 1;
+}
+
+MM__PRIVATE uint64_t mm__low_bits(size_t n)
+{
+    return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+}
+
+/* Make the units of `pool` find it, for blocks of `size`. */
+MM__PRIVATE void mm__pool_bind(mm__arena *arena, mm__bpool *pool, uint64_t inverse,
+                               unsigned cache)
+{
+    bool tracked = arena->head.kind == MM__KIND_TRACKED;
+    for (uint32_t u = pool->unit; u < (uint32_t)pool->unit + pool->span; u++) {
+        arena->head.cache[u] = (uint8_t)cache;
+        arena->unit[u].head = pool->unit;
+        arena->unit[u].base = (uint32_t)pool->unit << MM__POOL_SHIFT;
+        arena->unit[u].inverse = inverse;
+        if (!tracked) continue;
+        arena->unit[u].scale = inverse;
+        arena->unit[u].bytes = arena->unit[pool->unit].bytes;
+    }
+}
+
+MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
+{
+    mm__class *k = &h->klass[cache];
+    uint32_t   kind = k->kind == MM_BLOCK_TRACKED ? MM__KIND_TRACKED : MM__KIND_PLAIN;
+    size_t     page = 0;
+    mm__arena *arena = mm__arena_with(h, kind, k->span * MM__UNIT_PAGES, MM__UNIT_PAGES,
+                                      &page);
+    mm__bpool *pool;
+    if (arena == NULL) return NULL;
+    mm__pages_set(arena, page, k->span * MM__UNIT_PAGES, false);
+    if (arena->free_pages == 0) mm__arena_close(h, arena);
+    pool = &arena->pool[page / MM__UNIT_PAGES];
+    pool->span = (uint8_t)k->span;
+    pool->cache = (uint16_t)cache;
+    pool->size = k->size;
+    pool->count = pool->free = k->blocks;
+    pool->blocks = (char *)arena + page * MM__PAGE + (k->kind == MM_BLOCK_RAW ? 0 : 8);
+    pool->sum = mm__low_bits(mm__pool_words(pool));
+    mm__bits_fill(mm__table(pool, MM__FREE), pool->count);
+    mm__pool_bind(arena, pool, k->inverse, cache);
+    k->pools++;
+    k->free_blocks += pool->count;
+    mm__queue_push(k, pool);
+    return pool;
+}
+
+/* Units whose pool is gone; the tables are zero again but for MM__FREE. */
+MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *pool)
+{
+    size_t words = mm__pool_words(pool), span = pool->span;
+    size_t tables = arena->head.kind == MM__KIND_TRACKED ? MM__TABLES : 1;
+    for (size_t t = 0; t < tables; t++)
+        memset(mm__table(pool, (int)t), 0, words * sizeof(uint64_t));
+    for (uint32_t u = pool->unit; u < pool->unit + span; u++) {
+        arena->head.cache[u] = 0;
+        arena->unit[u].head = u;
+        if (tables > 1)
+            arena->unit[u].bytes =
+                arena->unit[pool->unit].bytes + (u - pool->unit) * MM__POOL_SIZE / 16;
+    }
+    if (tables > 1) memset(arena->unit[pool->unit].bytes, 0, pool->count);
+    pool->count = 0;
+    mm__pages_set(arena, pool->unit * MM__UNIT_PAGES, span * MM__UNIT_PAGES, true);
+    mm__arena_released(h, arena);
+}
+
+/* An empty pool goes back, unless it is the only one of its class with room. While
+   an old collection is under way tracked pools stay: its cursor may be in them. */
+MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
+{
+    mm__class *k = &h->klass[pool->cache];
+    if (keep_one && k->first == pool && k->last == pool) return;
+    if (k->kind == MM_BLOCK_TRACKED && h->gc.old.phase != MM__IDLE) return;
+    if (pool->young) return; /* still listed; the next young collection looks again */
+    mm__queue_remove(k, pool);
+    k->pools--;
+    k->free_blocks -= pool->count;
+    mm__units_release(h, mm__A(pool), pool);
+}
+
+/* n blocks of `pool` in word w (the bits of mask) become free. */
+MM__PRIVATE void mm__pool_put(mm__heap *h, mm__bpool *pool, size_t w, uint64_t mask)
+{
+    mm__class *k = &h->klass[pool->cache];
+    uint32_t   n = mm__popcount(mask);
+    mm__table(pool, MM__FREE)[w] |= mask;
+    pool->sum |= UINT64_C(1) << w;
+    if (pool->free == 0) mm__queue_push(k, pool);
+    pool->free += n;
+    k->free_blocks += n;
+}
+
+/* ============================================================================
+   >>block   Blocks: caches, refill and flush, runs, huge blocks
+
+   Free blocks wait in an array per class. A miss takes the lowest free blocks of the
+   oldest pool with room; an overflow returns the newest blocks, gathered so that
+   each bitmap word is written once. A free block's memory is never touched: that
+   keeps a heap fast when it is old, and makes a double free visible.
+
+   Invariants
+     K1  cached blocks are marked allocated in their pool
+     K2  a refill hands out ascending addresses
+     K3  a tracked block that leaves its pool gets a bit in MM__YOUNG0; while an old
+         collection is under way it gets the collector byte MM__LIVE as well
+     K4  in a unit of runs the pool has a block per page; MM__FREE is 0 for the first
+         page of each run only
+   ============================================================================ */
+
+#define MM__LIVE 255
+#define MM__RUN_MAX (MM__ARENA_SIZE / 2)
+#define MM__RUN_PAGES 0x7FF /* of arena->run[]; the block kind is above */
+#define MM__RUN_KIND 12
+
+MM__PRIVATE void mm__drain_some(mm__heap *h);
+MM__PRIVATE bool mm__emergency(mm__heap *h);
+MM__PRIVATE void mm__debug_free(mm__heap *h, void *p);
+MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align);
+
+/* Whether new and dying objects are outside of the old collection under way. */
+MM__PRIVATE bool mm__blackening(const mm__heap *h)
+{
+    return h->gc.old.phase != MM__IDLE && h->gc.old.phase != MM__RESET;
+}
+
+MM__PRIVATE void mm__young_link(mm__heap *h, mm__bpool *pool)
+{
+    if (pool->young) return;
+    pool->young = true;
+    pool->next_young = h->gc.young_pools;
+    h->gc.young_pools = pool;
+}
+
+/* Keeps K3. */
+MM__PRIVATE void mm__blocks_left_pool(mm__heap *h, mm__bpool *pool, size_t w,
+                                      uint64_t taken)
+{
+    mm__table(pool, MM__YOUNG0)[w] |= taken;
+    mm__young_link(h, pool);
+    if (mm__blackening(h)) {
+        uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+        for (; taken; taken &= taken - 1) bytes[mm__ctz(taken)] = MM__LIVE;
+    }
+}
+
+/* Take up to n blocks out of pool into slot[0..], highest address first. */
+MM__PRIVATE uint32_t mm__pool_take(mm__heap *h, mm__bpool *pool, void **slot, uint32_t n)
+{
+    uint64_t *bits = mm__table(pool, MM__FREE);
+    bool      tracked = h->klass[pool->cache].kind == MM_BLOCK_TRACKED;
+    uint32_t  left;
+    if (n > pool->free) n = pool->free;
+    for (left = n; left;) {
+        unsigned w = mm__ctz(pool->sum);
+        uint64_t word = bits[w], rest = word;
+        char    *first = pool->blocks + (size_t)w * 64 * pool->size;
+        for (; rest && left; rest &= rest - 1)
+            slot[--left] = first + (size_t)mm__ctz(rest) * pool->size;
+        bits[w] = rest;
+        if (!rest) pool->sum &= pool->sum - 1;
+        if (tracked) mm__blocks_left_pool(h, pool, w, word & ~rest);
+    }
+    return n;
+}
+
+MM__PRIVATE void mm__note_peak(mm__heap *h, mm__class *k, size_t n)
+{
+    uint64_t out = k->pools * k->blocks - k->free_blocks;
+    h->small_bytes += n * k->size;
+    if (out > k->peak) k->peak = out;
+    if (h->small_bytes > h->peak_bytes) h->peak_bytes = h->small_bytes;
+}
+
+/* Fill cache `index` and pop a block; NULL: no memory (recorded). */
+MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
+{
+    mm__class *k = &h->klass[index];
+    mm__cache *cache = &h->front.cache[index];
+    mm__bpool *pool;
+    uint32_t   n;
+    if (MM__UNLIKELY(h->pending_free)) {
+        mm__drain_some(h);
+        if (cache->top[-1]) return *--cache->top;
+    }
+    pool = k->first;
+    if (pool == NULL && (pool = mm__pool_new(h, index)) == NULL) return NULL;
+    n = mm__pool_take(h, pool, k->base, h->cached ? MM__REFILL : 1);
+    pool->free -= n;
+    k->free_blocks -= n;
+    if (pool->free == 0) mm__queue_remove(k, pool);
+    mm__note_peak(h, k, n);
+    cache->top = k->base + n - 1;
+    return *cache->top;
+}
+
+/* Keeps A2..A4. A bit that is 1 already is a block freed twice. */
+MM__PRIVATE void mm__flush_word(mm__heap *h, mm__bpool *pool, size_t w, uint64_t mask)
+{
+    uint64_t twice = mm__table(pool, MM__FREE)[w] & mask;
+    if (MM__UNLIKELY(twice != 0)) {
+        char *p = pool->blocks + (w * 64 + mm__ctz(twice)) * pool->size;
+        mm__bug(h, "block %p of %u bytes was freed twice", (void *)p, pool->size);
+        mask &= ~twice;
+    }
+    if (mask == 0) return;
+    h->small_bytes -= mm__popcount(mask) * (size_t)pool->size;
+    mm__pool_put(h, pool, w, mask);
+}
+
+/* Return the blocks slot[0..n) of one class to their pools. */
+MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
+{
+    mm__bpool *pool = NULL;
+    size_t     word = 0;
+    uint64_t   mask = 0;
+    for (size_t i = 0; i < n; i++) {
+        mm__arena *arena = mm__A(slot[i]);
+        mm__bpool *its = mm__pool_at(arena, slot[i]);
+        uint32_t   x = mm__index_in(arena, slot[i]);
+        uint64_t   bit = UINT64_C(1) << (x & 63);
+        if (its != pool || x / 64 != word || (mask & bit)) {
+            if (mask) mm__flush_word(h, pool, word, mask);
+            if (pool && its != pool && pool->free == pool->count)
+                mm__pool_emptied(h, pool, true);
+            pool = its, word = x / 64, mask = 0;
+        }
+        mask |= bit;
+    }
+    if (mask) mm__flush_word(h, pool, word, mask);
+    if (pool && pool->free == pool->count) mm__pool_emptied(h, pool, true);
+}
+
+MM__PRIVATE void mm__flush_cache(mm__heap *h, unsigned index)
+{
+    mm__cache *cache = &h->front.cache[index];
+    mm__class *k = &h->klass[index];
+    size_t     n = (size_t)(cache->top - k->base);
+    if (n == 0) return;
+    cache->top = k->base;
+    mm__flush(h, k->base, n);
+}
+
+MM__PRIVATE void mm__flush_all(mm__heap *h)
+{
+    for (unsigned i = 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
+}
+
+MM__PRIVATE void mm__flush_tracked(mm__heap *h)
+{
+    for (unsigned i = 2 * MM__CLASSES + 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
+}
+
+/* -- runs of pages -- */
+
+MM__PRIVATE void mm__large_bytes(mm__heap *h, mm_block_kind kind, size_t bytes)
+{
+    h->run_count[kind]++;
+    h->run_bytes[kind] += bytes;
+    h->small_bytes += bytes;
+    h->gc.bytes_new += bytes;
+    if (h->small_bytes > h->peak_bytes) h->peak_bytes = h->small_bytes;
+}
+
+MM__PRIVATE void mm__large_gone(mm__heap *h, mm_block_kind kind, size_t bytes)
+{
+    h->run_count[kind]--;
+    h->run_bytes[kind] -= bytes;
+    h->small_bytes -= bytes;
+}
+
+/* Make a unit that pages were just taken from a unit of runs. Keeps K4. */
+MM__PRIVATE void mm__run_unit(mm__arena *arena, size_t unit)
+{
+    mm__bpool *pool = &arena->pool[unit];
+    if (pool->count) return;
+    pool->span = 1;
+    pool->cache = 0;
+    pool->size = (uint32_t)MM__PAGE;
+    pool->count = pool->free = (uint32_t)MM__UNIT_PAGES;
+    pool->blocks = (char *)arena + unit * MM__POOL_SIZE;
+    pool->sum = 1;
+    mm__bits_fill(mm__table(pool, MM__FREE), pool->count);
+    mm__pool_bind(arena, pool, (UINT64_C(1) << 40) / MM__PAGE, 0);
+}
+
+MM__NOINLINE void *mm__run_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+                                 size_t align)
+{
+    size_t     n = mm__round_up(size, MM__PAGE) / MM__PAGE, page = 0, unit;
+    size_t     step = align > MM__PAGE ? align / MM__PAGE : 1;
+    uint32_t   where = kind == MM_BLOCK_TRACKED ? MM__KIND_TRACKED : MM__KIND_PLAIN;
+    mm__arena *arena = mm__arena_with(h, where, n, step, &page);
+    mm__bpool *pool;
+    if (arena == NULL) return NULL;
+    mm__pages_set(arena, page, n, false);
+    if (arena->free_pages == 0) mm__arena_close(h, arena);
+    arena->run[page] = (uint16_t)(n | (size_t)kind << MM__RUN_KIND);
+    for (unit = page / MM__UNIT_PAGES; unit <= (page + n - 1) / MM__UNIT_PAGES; unit++)
+        mm__run_unit(arena, unit);
+    pool = &arena->pool[page / MM__UNIT_PAGES];
+    mm__table(pool, MM__FREE)[0] &= ~(UINT64_C(1) << page % MM__UNIT_PAGES);
+    pool->free--;
+    if (kind == MM_BLOCK_TRACKED)
+        mm__blocks_left_pool(h, pool, 0, UINT64_C(1) << page % MM__UNIT_PAGES);
+    mm__large_bytes(h, kind, n * MM__PAGE);
+    return (char *)arena + page * MM__PAGE;
+}
+
+/* Units without any run are free again. */
+MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u, size_t last)
+{
+    for (; u <= last; u++) {
+        mm__bpool *pool = &arena->pool[u];
+        if (mm__pages_from(arena, u * MM__UNIT_PAGES, MM__UNIT_PAGES) < MM__UNIT_PAGES)
+            continue;
+        if (pool->young) continue; /* until the next young collection tidies up */
+        memset(mm__table(pool, MM__FREE), 0, sizeof(uint64_t));
+        pool->count = 0;
+    }
+    mm__arena_released(h, arena);
+}
+
+MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page, size_t n)
+{
+    mm__pages_set(arena, page, n, true);
+    mm__run_units_free(h, arena, page / MM__UNIT_PAGES, (page + n - 1) / MM__UNIT_PAGES);
+}
+
+MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
+{
+    size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
+    size_t n = arena->run[page] & MM__RUN_PAGES, bit = page % MM__UNIT_PAGES;
+    mm__bpool *pool = &arena->pool[page / MM__UNIT_PAGES];
+    mm_block_kind kind = (mm_block_kind)(arena->run[page] >> MM__RUN_KIND);
+    if (n == 0 || (kind == MM_BLOCK_RAW && ((uintptr_t)p & (MM__PAGE - 1)))) {
+        mm__bug(h, "%p is freed, but no block starts there (or it was freed before)", p);
+        return;
+    }
+    if (kind == MM_BLOCK_TRACKED) {
+        for (int t = MM__YOUNG0; t < MM__TABLES; t++)
+            mm__table(pool, t)[0] &= ~(UINT64_C(1) << bit);
+        arena->unit[page / MM__UNIT_PAGES].bytes[bit] = 0;
+    }
+    arena->run[page] = 0;
+    mm__table(pool, MM__FREE)[0] |= UINT64_C(1) << bit;
+    pool->free++;
+    mm__large_gone(h, kind, n * MM__PAGE);
+    mm__run_pages_free(h, arena, page, n);
+}
+
+/* -- huge blocks -- */
+
+#define MM__HUGE_HEADER mm__round_up(sizeof(mm__arena), MM__PAGE)
+
+MM__PRIVATE void mm__huge_bind(mm__heap *h, mm__arena *arena, mm_block_kind kind)
+{
+    arena->block_kind = kind;
+    arena->pool[0].bits = arena->huge_bits;
+    arena->pool[0].blocks = arena->block;
+    arena->pool[0].count = 1;
+    arena->pool[0].span = 1;
+    for (int u = 0; u < MM__UNITS; u++) {
+        arena->unit[u].bytes = kind == MM_BLOCK_TRACKED ? &arena->byte : &h->sink;
+        arena->unit[u].head = 0;
+    }
+}
+
+MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+                                  size_t align)
+{
+    size_t     front = align > MM__HUGE_HEADER ? align : MM__HUGE_HEADER;
+    size_t     total = mm__round_up(size + front, MM__PAGE);
+    mm__arena *arena;
+    if (size > SIZE_MAX / 2 - front) {
+        mm__fail(&h->front, MM_ERR_NOMEM, "a block of %zu bytes is more than there is",
+                 size);
+        return NULL;
+    }
+    arena = (mm__arena *)mm__obtain(h, total, MM__ARENA_SIZE);
+    if (arena == NULL) return NULL;
+    arena->head.heap = &h->front;
+    arena->head.kind = MM__KIND_HUGE;
+    arena->head.barrier = kind == MM_BLOCK_TRACKED && h->gc.old.phase != MM__IDLE;
+    arena->size = total;
+    arena->block = (char *)arena + front;
+    arena->block_size = total - front;
+    if (!mm__arena_register(h, arena)) {
+        mm__give_back(h, arena, total);
+        return NULL;
+    }
+    MM__ROOT_REGION(arena, total);
+    mm__huge_bind(h, arena, kind);
+    if (kind == MM_BLOCK_TRACKED) mm__blocks_left_pool(h, &arena->pool[0], 0, 1);
+    h->huge_count++;
+    mm__large_bytes(h, kind, arena->block_size);
+    if (h->valgrind) MM__VG_NOACCESS(arena->block, arena->block_size);
+    return arena->block;
+}
+
+MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
+{
+    mm__bpool **at = &h->gc.young_pools;
+    if (!pool->young) return;
+    while (*at != pool) at = &(*at)->next_young;
+    *at = pool->next_young;
+    pool->young = false;
+}
+
+MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
+{
+    mm__young_unlink(h, &arena->pool[0]);
+    mm__arena_unregister(h, arena);
+    mm__large_gone(h, arena->block_kind, arena->block_size);
+    h->huge_count--;
+    MM__UNPOISON(arena, arena->size);
+    MM__ROOT_REGION_END(arena, arena->size);
+    if (h->valgrind) MM__VG_UNDEFINED(arena, arena->size);
+    mm__give_back(h, arena, arena->size);
+}
+
+/* Change the size of a huge block without copying; NULL: not possible that way. */
+MM__PRIVATE void *mm__huge_remap(mm__heap *h, mm__arena *arena, size_t size)
+{
+#if defined(__linux__)
+    size_t front = (size_t)(arena->block - (char *)arena);
+    size_t total = mm__round_up(size + front, MM__PAGE), old = arena->size;
+    void  *target;
+    if (h->desc.map || h->desc.buffer || h->valgrind || MM__ASAN) return NULL;
+    if (total > old && h->desc.max_bytes && total - old > h->desc.max_bytes - h->reserved)
+        return NULL;
+    if (mremap(arena, old, total, 0) == MAP_FAILED) {
+        target = mm__os_map(total, MM__ARENA_SIZE);
+        if (target == NULL) return NULL;
+        if (mremap(arena, old, total, 3 /* MAYMOVE | FIXED */, target) == MAP_FAILED) {
+            mm__os_unmap(target, total);
+            return NULL;
+        }
+        arena = (mm__arena *)target;
+        arena->block = (char *)arena + front;
+        h->arenas[arena->index] = arena;
+        mm__huge_bind(h, arena, arena->block_kind);
+    }
+    h->reserved = h->reserved - old + total;
+    if (h->reserved > h->reserved_peak) h->reserved_peak = h->reserved;
+    mm__large_gone(h, arena->block_kind, arena->block_size);
+    arena->size = total;
+    arena->block_size = total - front;
+    mm__large_bytes(h, arena->block_kind, arena->block_size);
+    return arena->block;
+#else
+    (void)h, (void)arena, (void)size;
+    return NULL;
+#endif
+}
+
+/* -- a block of any size and kind -- */
+
+MM__PRIVATE void *mm__block_once(mm__heap *h, mm_block_kind kind, size_t size)
+{
+    unsigned c = mm__class_of(size);
+    if (c) {
+        unsigned   index = (unsigned)kind * MM__CLASSES + c;
+        mm__cache *cache = &h->front.cache[index];
+        return cache->top[-1] ? *--cache->top : mm__refill(h, index);
+    }
+    if (size <= MM__RUN_MAX) return mm__run_alloc(h, kind, size, 16);
+    return mm__huge_alloc(h, kind, size, 16);
+}
+
+/* Objects in runs and huge blocks start 8 bytes in, as in pools. */
+MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
+{
+    size_t shift = kind != MM_BLOCK_RAW && size > MM__SMALL_MAX ? 8 : 0;
+    char  *p = (char *)mm__block_once(h, kind, size + shift);
+    if (p == NULL && mm__emergency(h)) p = (char *)mm__block_once(h, kind, size + shift);
+    return p ? p + shift : NULL;
+}
+
+/* block as mm__block_alloc gave it. */
+MM__NOINLINE void mm__block_free(mm__heap *h, void *block)
+{
+    mm__arena *arena = mm__A(block);
+    unsigned   index = arena->head.cache[((uintptr_t)block & MM__ARENA_MASK) >>
+                                       MM__POOL_SHIFT];
+    mm__cache *cache = &h->front.cache[index];
+    if (index == 0) {
+        if (arena->head.kind == MM__KIND_HUGE)
+            mm__huge_free(h, arena);
+        else
+            mm__run_free(h, arena, block);
+        return;
+    }
+    if (!h->cached) {
+        mm__flush(h, &block, 1);
+        return;
+    }
+    if (cache->top == cache->limit) {
+        size_t n = h->klass[index].batch;
+        cache->top -= n;
+        mm__flush(h, cache->top, n);
+    }
+    *cache->top++ = block;
+}
+
+/* Bytes from p, the start of a block or an object in it, to the block's end. */
+MM__PRIVATE size_t mm__block_room(const void *p)
+{
+    mm__arena *arena = mm__A(p);
+    mm__bpool *pool = mm__pool_at(arena, p);
+    uint32_t   x;
+    char      *end;
+    if (arena->head.kind == MM__KIND_HUGE)
+        return (size_t)(arena->block + arena->block_size - (const char *)p);
+    x = mm__index_in(arena, p);
+    end = pool->blocks + (size_t)(x + 1) * pool->size;
+    if (pool->cache == 0) {
+        size_t page = pool->unit * MM__UNIT_PAGES + x;
+        end = (char *)arena + (page + (arena->run[page] & MM__RUN_PAGES)) * MM__PAGE;
+    }
+    return (size_t)(end - (const char *)p);
+}
+
+/* ============================================================================
+   >>raw.impl   Raw memory
+
+   Invariants
+     M1  every block is 16-byte aligned
+     M2  a failed call changes nothing but the heap's status
+   ============================================================================ */
+
+MM_API void *mm__alloc_slow(mm_heap *heap, size_t size)
+{
+    mm__heap *h = mm__H(heap);
+    if (size == 0) size = 1;
+    if (h->zone) return mm__debug_alloc(h, size, 16);
+    return mm__block_alloc(h, MM_BLOCK_RAW, size);
+}
+
+MM_API void mm__free_slow(mm_heap *heap, void *p)
+{
+    mm__heap *h = mm__H(heap);
+    if (p == NULL) return;
+    if (h->debug || h->zone)
+        mm__debug_free(h, p);
+    else
+        mm__block_free(h, p);
+}
+
+MM_API void *mm_calloc(mm_heap *heap, size_t count, size_t size)
+{
+    void *p;
+    if (size && count > SIZE_MAX / size) {
+        mm__fail(heap, MM_ERR_OVERFLOW, "mm_calloc of %zu items of %zu bytes", count,
+                 size);
+        return NULL;
+    }
+    p = mm_alloc(heap, count * size);
+    return p ? memset(p, 0, count * size) : NULL;
+}
+
+/* The last page-aligned end of a run moves; false: the neighbours are in use. */
+MM__PRIVATE bool mm__run_resize(mm__heap *h, void *p, size_t size)
+{
+    mm__arena *arena = mm__A(p);
+    size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
+    size_t old = arena->run[page] & MM__RUN_PAGES;
+    size_t n = mm__round_up(size, MM__PAGE) / MM__PAGE;
+    if (n > MM__RUN_MAX / MM__PAGE) return false;
+    if (n > old) {
+        if (mm__pages_from(arena, page + old, n - old) < n - old) return false;
+        mm__pages_set(arena, page + old, n - old, false);
+        if (arena->free_pages == 0) mm__arena_close(h, arena);
+        for (size_t u = page / MM__UNIT_PAGES; u <= (page + n - 1) / MM__UNIT_PAGES; u++)
+            mm__run_unit(arena, u);
+    }
+    mm__large_gone(h, MM_BLOCK_RAW, old * MM__PAGE);
+    mm__large_bytes(h, MM_BLOCK_RAW, n * MM__PAGE);
+    arena->run[page] = (uint16_t)(n | (size_t)MM_BLOCK_RAW << MM__RUN_KIND);
+    if (n < old) mm__run_pages_free(h, arena, page + n, old - n);
+    return true;
+}
+
+/* p resized where it is, or moved without copying; NULL: must be copied. */
+MM__PRIVATE void *mm__resize_in_place(mm__heap *h, void *p, size_t size)
+{
+    mm__arena *arena = mm__A(p);
+    size_t     room = mm__block_room(p);
+    if (h->zone) return NULL;
+    if (arena->head.kind == MM__KIND_HUGE) {
+        if (size <= room && size >= room / 2) return p;
+        return size > MM__RUN_MAX ? mm__huge_remap(h, arena, size) : NULL;
+    }
+    if (mm__pool_at(arena, p)->cache == 0 && size > MM__SMALL_MAX)
+        return mm__run_resize(h, p, size) ? p : NULL;
+    return size <= room && size >= room / 2 ? p : NULL;
+}
+
+MM__PRIVATE bool mm__debug_check(mm__heap *h, const void *p, const char *what);
+
+MM_API void *mm_realloc(mm_heap *heap, void *p, size_t size)
+{
+    mm__heap *h = mm__H(heap);
+    void     *q;
+    size_t    old;
+    if (p == NULL) return mm_alloc(heap, size);
+    if ((h->debug || h->zone) && !mm__debug_check(h, p, "mm_realloc")) return NULL;
+    q = mm__resize_in_place(h, p, size);
+    if (q) return q;
+    q = mm_alloc(heap, size);
+    if (q == NULL) return NULL;
+    old = mm_usable_size(p);
+    memcpy(q, p, old < size ? old : size);
+    mm_free(heap, p);
+    return q;
+}
+
+/* A class whose blocks are all aligned, or 0. */
+MM__PRIVATE unsigned mm__aligned_class(size_t size, size_t align)
+{
+    unsigned c = mm__class_of(size > align ? size : align);
+    for (; c && c <= MM__CLASSES; c++)
+        if (mm__class_size(c) % align == 0) return c;
+    return 0;
+}
+
+MM__PRIVATE void *mm__aligned_once(mm__heap *h, size_t size, size_t align)
+{
+    unsigned c = align <= MM__PAGE ? mm__aligned_class(size, align) : 0;
+    if (c) return mm__block_once(h, MM_BLOCK_RAW, mm__class_size(c));
+    if (size < MM__RUN_MAX && size + align <= MM__RUN_MAX) return mm__run_alloc(h, MM_BLOCK_RAW, size, align);
+    return mm__huge_alloc(h, MM_BLOCK_RAW, size, align);
+}
+
+MM_API void *mm_alloc_aligned(mm_heap *heap, size_t size, size_t alignment)
+{
+    mm__heap *h = mm__H(heap);
+    size_t    most = MM__ARENA_SIZE / 4;
+    void     *p;
+    if (alignment == 0 || (alignment & (alignment - 1)) || alignment > most) {
+        mm__fail(heap, MM_ERR_VALUE, "alignment %zu is not a power of two up to %zu",
+                 alignment, most);
+        return NULL;
+    }
+    if (size == 0) size = 1;
+    if (h->zone) return mm__debug_alloc(h, size, alignment);
+    if (alignment <= 16) return mm_alloc(heap, size);
+    p = mm__aligned_once(h, size, alignment);
+    if (p == NULL && mm__emergency(h)) p = mm__aligned_once(h, size, alignment);
+    return p;
+}
+
+/* ============================================================================
+   >>debug   Red zones, quarantine, guard pages, sanitizers
+
+   With heap->zone every block is larger than what was asked for:
+
+      | record 8 | zone 8 | (header 8) | the user's bytes | zone >= 16 |
+
+   The record holds the size and where the user's bytes start. Zones hold
+   MM_FILL_ZONE; AddressSanitizer and Valgrind are told that nobody may touch them.
+   Freed blocks keep their memory for a while, filled with MM_FILL_FREED.
+
+   Invariants
+     X1  heap->cached is false whenever heap->debug or heap->zone is not 0, so that
+         every allocation and free comes through here, and MM__FREE is exact
+     X2  a block in quarantine is marked allocated, its record says freed, and an
+         object in it has MM__F_DEAD
+   ============================================================================ */
+
+#define MM__ZONE 16
+#define MM__RECORD_FREED (UINT64_C(1) << 63)
+#define MM__RECORD_SHIFT 42 /* size below; offset of the user's bytes above        */
+
+#if defined(__clang__)
+#define MM__NO_ASAN __attribute__((no_sanitize("address")))
+#elif defined(__GNUC__)
+#define MM__NO_ASAN __attribute__((no_sanitize_address))
+#else
+#define MM__NO_ASAN
+#endif
+
+MM__PRIVATE uint64_t mm__record(const void *block)
+{
+    uint64_t record;
+    memcpy(&record, block, sizeof record);
+    return record;
+}
+
+MM__PRIVATE void mm__record_set(void *block, size_t size, size_t offset)
+{
+    uint64_t record = (uint64_t)offset << MM__RECORD_SHIFT | size;
+    memcpy(block, &record, sizeof record);
+}
+
+MM__PRIVATE size_t mm__record_size(const void *block)
+{
+    return (size_t)(mm__record(block) & ((UINT64_C(1) << MM__RECORD_SHIFT) - 1));
+}
+
+MM__PRIVATE size_t mm__record_offset(const void *block)
+{
+    return (size_t)((mm__record(block) & ~MM__RECORD_FREED) >> MM__RECORD_SHIFT);
+}
+
+/* The allocated block that p points into: its pool and index. False: none. */
+MM__PRIVATE bool mm__block_holding(const mm__heap *h, mm__arena *arena, const void *p,
+                                   mm__bpool **pool, uint32_t *index)
+{
+    size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE, run;
+    (void)h;
+    *pool = mm__pool_at(arena, p);
+    if (page < arena->first_unit * MM__UNIT_PAGES || (*pool)->count == 0) return false;
+    if ((*pool)->cache == 0) {
+        if (mm__page_free(arena, page)) return false;
+        for (run = page; run > arena->first_unit * MM__UNIT_PAGES; run--)
+            if (arena->run[run]) break;
+        if (run + (arena->run[run] & MM__RUN_PAGES) <= page) return false;
+        *pool = &arena->pool[run / MM__UNIT_PAGES];
+        *index = (uint32_t)(run % MM__UNIT_PAGES);
+        return true;
+    }
+    if ((const char *)p < (*pool)->blocks) return false;
+    *index = mm__index_in(arena, p);
+    if (*index >= (*pool)->count) return false;
+    return !(mm__table(*pool, MM__FREE)[*index / 64] >> (*index & 63) & 1);
+}
+
+MM__PRIVATE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
+                                      const mm__bpool *pool, size_t i)
+{
+    if (arena->head.kind == MM__KIND_HUGE) return arena->block_kind;
+    if (pool->cache) return (mm_block_kind)h->klass[pool->cache].kind;
+    return (mm_block_kind)(arena->run[pool->unit * MM__UNIT_PAGES + i] >> MM__RUN_KIND);
+}
+
+/* The start, as mm__block_alloc gave it, of the live block that p points into, and its
+   kind. NULL: p is in no live block of this heap. */
+MM__PRIVATE char *mm__block_start(const mm__heap *h, const void *p, mm_block_kind *kind)
+{
+    mm__arena *arena = mm__arena_find(h, p);
+    mm__bpool *pool;
+    uint32_t   i = 0;
+    char      *block;
+    if (arena == NULL) return NULL;
+    if (arena->head.kind == MM__KIND_HUGE) {
+        if ((const char *)p < arena->block || arena->huge_bits[0]) return NULL;
+        pool = &arena->pool[0];
+    } else if (!mm__block_holding(h, arena, p, &pool, &i)) {
+        return NULL;
+    }
+    *kind = mm__kind_of(h, arena, pool, i);
+    block = pool->blocks + (size_t)i * pool->size;
+    return pool->cache == 0 && *kind != MM_BLOCK_RAW ? block + 8 : block;
+}
+
+MM__PRIVATE void *mm__debug_user(const mm__heap *h, void *block)
+{
+    (void)h;
+    if (mm__record(block) & MM__RECORD_FREED) return NULL;
+    return (char *)block + mm__record_offset(block);
+}
+
+/* The block's start from the user's pointer (known to be right). */
+MM__PRIVATE char *mm__debug_block(const mm__heap *h, const void *p)
+{
+    mm__arena *arena = mm__A(p);
+    mm__bpool *pool = mm__pool_at(arena, p);
+    uint32_t   i = arena->head.kind == MM__KIND_HUGE ? 0 : mm__index_in(arena, p);
+    char      *block;
+    if (arena->head.kind != MM__KIND_HUGE && pool->cache == 0)
+        while (!arena->run[pool->unit * MM__UNIT_PAGES + i])
+            if (i-- == 0) { /* aligned: the run began in an earlier unit */
+                pool--;
+                i = (uint32_t)MM__UNIT_PAGES - 1;
+            }
+    block = pool->blocks + (size_t)i * pool->size;
+    if (pool->cache == 0 && mm__kind_of(h, arena, pool, i) != MM_BLOCK_RAW) block += 8;
+    return block;
+}
+
+MM__PRIVATE size_t mm__debug_size(const mm__heap *h, const void *p)
+{
+    return mm__record_size(mm__debug_block(h, p));
+}
+
+/* -- painting -- */
+
+/* Write the record and the zones; `front` bytes before p belong to a header. */
+MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p, size_t size,
+                           size_t front)
+{
+    if (h->valgrind) MM__VG_UNDEFINED(block, (size_t)(end - block));
+    MM__UNPOISON(block, (size_t)(end - block));
+    memset(block + 8, MM_FILL_ZONE, (size_t)(p - front - block) - 8);
+    memset(p + size, MM_FILL_ZONE, (size_t)(end - p) - size);
+    mm__record_set(block, size, (size_t)(p - block));
+    if (h->debug >= 2) memset(p, MM_FILL_FRESH, size);
+    MM__POISON(block + 8, (size_t)(p - front - block) - 8);
+    MM__POISON(p + size, (size_t)(end - p) - size);
+    if (h->valgrind) {
+        MM__VG_NOACCESS(block + 8, (size_t)(p - front - block) - 8);
+        MM__VG_NOACCESS(p + size, (size_t)(end - p) - size);
+        MM__VG_ALLOC(p, size);
+    }
+}
+
+MM__PRIVATE MM__NO_ASAN const char *mm__find_change(const char *from, const char *to,
+                                                    unsigned char fill)
+{
+    for (; from < to; from++)
+        if ((unsigned char)*from != fill) return from;
+    return NULL;
+}
+
+MM__COLD const char *mm__block_name(const void *p, mm_block_kind kind)
+{
+    return kind == MM_BLOCK_RAW ? "raw memory" : mm_type_name(p);
+}
+
+/* The zones of a block; a bug is reported where they were written to. */
+MM__PRIVATE bool mm__zones_intact(mm__heap *h, char *block, mm_block_kind kind,
+                                  const char *when)
+{
+    size_t size = mm__record_size(block);
+    char  *p = block + mm__record_offset(block);
+    size_t front = kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header);
+    const char *bad;
+    if (MM__ASAN || h->valgrind) return true; /* they have said so already */
+    bad = mm__find_change(block + 8, p - front, MM_FILL_ZONE);
+    if (bad) {
+        mm__bug(h, "%s: %s %p of %zu bytes was written to %zu bytes before its start",
+                when, mm__block_name(p, kind), (void *)p, size, (size_t)(p - bad));
+        return false;
+    }
+    bad = mm__find_change(p + size, block + mm__block_room(block), MM_FILL_ZONE);
+    if (bad) {
+        mm__bug(h, "%s: %s %p of %zu bytes was written to %zu bytes after its end", when,
+                mm__block_name(p, kind), (void *)p, size, (size_t)(bad - (p + size)));
+        return false;
+    }
+    return true;
+}
+
+/* -- guard pages: a mapping for each block, its end followed by a page of none -- */
+
+MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+                                  size_t align)
+{
+    size_t front = MM__ZONE + (kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header));
+    size_t data = mm__round_up(size, align) + front + align;
+    char  *block, *end, *p;
+    mm__arena *arena;
+    if (size > SIZE_MAX / 4) return NULL;
+    block = (char *)mm__huge_alloc(h, kind, mm__round_up(data, MM__PAGE) + MM__PAGE, 16);
+    if (block == NULL) return NULL;
+    arena = mm__A(block);
+    end = (char *)arena + arena->size - MM__PAGE;
+    p = end - mm__round_up(size, align);
+    if ((size_t)(p - (char *)arena) >= MM__ARENA_SIZE)
+        p = (char *)mm__round_up((size_t)block + front, align);
+    block = p - front;
+    arena->block = kind == MM_BLOCK_RAW ? block : block - 8;
+    arena->pool[0].blocks = arena->block;
+    mm__large_gone(h, kind, arena->block_size);
+    arena->block_size = (size_t)(end - arena->block);
+    mm__large_bytes(h, kind, arena->block_size);
+    if (h->desc.map == NULL && h->desc.buffer == NULL) mm__os_protect(end, MM__PAGE);
+    return block;
+}
+
+/* -- allocation -- */
+
+MM__PRIVATE char *mm__debug_block_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+                                        size_t align)
+{
+    size_t front = MM__ZONE + (kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header));
+    size_t extra = align > 16 ? align : 0;
+    if (size > SIZE_MAX / 4) {
+        mm__fail(&h->front, MM_ERR_NOMEM, "a block of %zu bytes is more than there is",
+                 size);
+        return NULL;
+    }
+    if (h->debug >= 3) {
+        char *block = mm__guard_alloc(h, kind, size, align);
+        if (block == NULL && mm__emergency(h))
+            block = mm__guard_alloc(h, kind, size, align);
+        return block;
+    }
+    return (char *)mm__block_alloc(h, kind, size + front + extra + MM__ZONE);
+}
+
+MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align)
+{
+    char *block = mm__debug_block_alloc(h, MM_BLOCK_RAW, size, align), *p;
+    if (block == NULL) return NULL;
+    p = (char *)mm__round_up((size_t)block + MM__ZONE, align);
+    mm__paint(h, block, block + mm__block_room(block), p, size, 0);
+    return p;
+}
+
+MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size)
+{
+    char *block = mm__debug_block_alloc(h, kind, size, 16);
+    char *p = block + MM__ZONE + sizeof(mm_header);
+    if (block == NULL) return NULL;
+    mm__paint(h, block, block + mm__block_room(block), p, size, sizeof(mm_header));
+    return p;
+}
+
+/* -- free -- */
+
+/* The block leaves quarantine. */
+MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
+{
+    char  *block = (char *)held.block, *p = block + mm__record_offset(block);
+    size_t size = mm__record_size(block), room;
+    mm__arena *arena = mm__A(block);
+    bool guarded = h->debug >= 3 && arena->head.kind == MM__KIND_HUGE;
+    const char *bad = NULL;
+    if (!guarded) {
+        room = mm__block_room(block);
+        if (h->debug >= 2 && !MM__ASAN && !h->valgrind)
+            bad = mm__find_change(p, p + size, MM_FILL_FREED);
+        if (bad)
+            mm__bug(h, "%p of %zu bytes was written to at offset %zu after it was freed",
+                    (void *)p, size, (size_t)(bad - p));
+        MM__UNPOISON(block, room);
+        if (h->valgrind) MM__VG_UNDEFINED(block, room);
+    }
+    if (arena->head.kind == MM__KIND_TRACKED && mm__pool_at(arena, block)->cache) {
+        mm__bpool *pool = mm__pool_at(arena, block);
+        uint32_t   i = mm__index_in(arena, block);
+        for (int t = MM__YOUNG1; t < MM__TABLES; t++)
+            mm__table(pool, t)[i / 64] &= ~(UINT64_C(1) << (i & 63));
+    }
+    mm__block_free(h, block);
+}
+
+MM__PRIVATE mm__held_block mm__held_oldest(mm__heap *h)
+{
+    mm__held_block held = h->held[h->held_first];
+    h->held_first = (h->held_first + 1) % h->held_capacity;
+    h->held_count--;
+    h->held_bytes -= held.size;
+    return held;
+}
+
+MM__PRIVATE void mm__quarantine(mm__heap *h, char *block, size_t size)
+{
+    mm__held_block held;
+    held.block = block;
+    held.size = size;
+    if (h->held_capacity == 0) {
+        size_t bytes = 64 * MM__PAGE;
+        if (!mm__table_grow(h, (void **)(void *)&h->held, 0, bytes)) {
+            mm__held_release(h, held);
+            return;
+        }
+        h->held_capacity = bytes / sizeof held;
+    }
+    while (h->held_count && (h->held_count == h->held_capacity ||
+                             h->held_bytes + size > h->desc.quarantine_bytes))
+        mm__held_release(h, mm__held_oldest(h));
+    h->held[(h->held_first + h->held_count++) % h->held_capacity] = held;
+    h->held_bytes += size;
+}
+
+MM__PRIVATE void mm__quarantine_end(mm__heap *h)
+{
+    while (h->held_count) mm__held_release(h, mm__held_oldest(h));
+}
+
+/* p's block is not used any more. */
+MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_kind kind)
+{
+    size_t size = mm__record_size(block), room = mm__block_room(block);
+    char  *p = block + mm__record_offset(block);
+    mm__arena *arena = mm__A(block);
+    uint64_t record = mm__record(block) | MM__RECORD_FREED;
+    mm__zones_intact(h, block, kind, "free");
+    memcpy(block, &record, sizeof record);
+    if (h->debug >= 2) memset(p, MM_FILL_FREED, size);
+    MM__POISON(p, size);
+    if (h->valgrind) MM__VG_FREE(p);
+    if (h->debug >= 3 && arena->head.kind == MM__KIND_HUGE) {
+        arena->huge_bits[0] = 1; /* nobody looks inside any more */
+        mm__young_unlink(h, &arena->pool[0]);
+        if (h->desc.map == NULL && h->desc.buffer == NULL) {
+            char *page = (char *)mm__round_up((size_t)block + 8, MM__PAGE);
+            char *end = (char *)arena + arena->size - MM__PAGE;
+            if (page < end) mm__os_protect(page, (size_t)(end - page));
+        }
+    }
+    mm__quarantine(h, block, room);
+}
+
+/* An object's memory goes. */
+MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
+{
+    char *block = (char *)object - sizeof(mm_header) - MM__ZONE;
+    bool  tracked = (mm__header_of(object)->flags & MM__F_TRACKED) != 0;
+    mm__header_of(object)->flags |= MM__F_DEAD;
+    mm__header_of(object)->rc = 0;
+    mm__debug_retire(h, block, tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF);
+}
+
+/* The block of a pointer that should be live raw memory; NULL: it was reported. */
+MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
+{
+    mm_block_kind kind = MM_BLOCK_RAW;
+    char         *block = mm__block_start(h, p, &kind), *start = block;
+    if (block == NULL) {
+        mm__bug(h, "%s of %p, which is not a live block of heap %p: it was freed before, or "
+                "belongs to malloc or another heap", what, p, (void *)h);
+        return NULL;
+    }
+    if (kind != MM_BLOCK_RAW) {
+        start = block + h->zone + sizeof(mm_header);
+        mm__bug(h, "%s of %p, which is %s object of type %s: use mm_decref", what, p,
+                p == start ? "an" : "inside the", mm_type_name(start));
+        return NULL;
+    }
+    if (h->zone) start = block + mm__record_offset(block);
+    if (h->zone && (mm__record(block) & MM__RECORD_FREED)) {
+        mm__bug(h, "%s of %p (%zu bytes), which was freed before", what, p,
+                mm__record_size(block));
+        return NULL;
+    }
+    if (p != start) {
+        mm__bug(h, "%s of %p, which is %zu bytes inside the block %p of %zu bytes", what, p,
+                (size_t)((const char *)p - start), (void *)start, mm_usable_size(start));
+        return NULL;
+    }
+    return block;
+}
+
+MM__PRIVATE bool mm__debug_check(mm__heap *h, const void *p, const char *what)
+{
+    return mm__debug_find(h, p, what) != NULL;
+}
+
+MM__PRIVATE void mm__debug_free(mm__heap *h, void *p)
+{
+    char *block = mm__debug_find(h, p, "mm_free");
+    if (block == NULL) return;
+    if (h->zone)
+        mm__debug_retire(h, block, MM_BLOCK_RAW);
+    else
+        mm__block_free(h, block);
+}
+
+/* ============================================================================
+   >>type.impl   Types
+
+   The registry maps the 16-bit type index of a header to the descriptor. It is the
+   only state the process shares: pages of 256 entries, written once under a lock,
+   read without one, never freed.
+
+   Invariants
+     T1  type->mm__.id is 0, or the registry's entry of that number is the type
+     T2  a registered type's slots (with its bases') lie inside the struct, are
+         aligned to a pointer, and are described once
+   ============================================================================ */
+
+#define MM__TYPE_MAX 65535u
+
+static mm_type  *mm__types_first[256];
+static mm_type **mm__types[256] = {mm__types_first};
+static uint32_t  mm__type_count; /* the highest index given out */
+static char      mm__type_lock;
+
+MM__PRIVATE mm_type *mm__type_at(unsigned id)
+{
+    return mm__types[id >> 8][id & 255];
+}
+
+MM__PRIVATE void mm__registry_lock(void)
+{
+#if defined(__GNUC__)
+    while (__atomic_test_and_set(&mm__type_lock, __ATOMIC_ACQUIRE)) continue;
+#endif
+}
+
+MM__PRIVATE void mm__registry_unlock(void)
+{
+#if defined(__GNUC__)
+    __atomic_clear(&mm__type_lock, __ATOMIC_RELEASE);
+#endif
+}
+
+MM__PRIVATE size_t mm__slot_size(const mm_slot *slot)
+{
+    if (slot->kind == MM_SLOT_FIXED) return slot->count * sizeof(void *);
+    return slot->kind == MM_SLOT_TAIL ? 0 : sizeof(void *);
+}
+
+MM__PRIVATE bool mm__slot_valid(mm_heap *heap, const mm_type *type, const mm_slot *slot)
+{
+    bool counted = slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR;
+    unsigned s = slot->count_size;
+    if (slot->offset % sizeof(void *) || slot->offset > type->size ||
+        mm__slot_size(slot) > type->size - slot->offset)
+        return mm__fail(heap, MM_ERR_VALUE,
+                        "type %s (%zu bytes): slot %s at offset %u is outside or not "
+                        "aligned to a pointer",
+                        type->name, type->size, slot->name, slot->offset);
+    if (counted && (!(s == 1 || s == 2 || s == 4 || s == 8) || slot->count > type->size ||
+                    s > type->size - slot->count))
+        return mm__fail(heap, MM_ERR_VALUE,
+                        "type %s: the count of slot %s at offset %u has %u bytes or is "
+                        "outside the struct",
+                        type->name, slot->name, slot->count, s);
+    if (slot->kind > MM_SLOT_VECTOR)
+        return mm__fail(heap, MM_ERR_VALUE, "type %s: slot %s has the unknown kind %u",
+                        type->name, slot->name, (unsigned)slot->kind);
+    return true;
+}
+
+MM__PRIVATE bool mm__slots_distinct(mm_heap *heap, const mm_type *type,
+                                    const mm_slot *slots, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            const mm_slot *a = &slots[i], *b = &slots[j];
+            size_t         na = mm__slot_size(a), nb = mm__slot_size(b);
+            if (a->offset < b->offset + (nb ? nb : 1) &&
+                b->offset < a->offset + (na ? na : 1))
+                return mm__fail(heap, MM_ERR_VALUE,
+                                "type %s: slots %s and %s overlap at offset %u",
+                                type->name, a->name, b->name, a->offset);
+        }
+    return true;
+}
+
+MM__PRIVATE bool mm__type_valid(mm_heap *heap, const mm_type *type)
+{
+    if (type->size == 0 || type->size > INT32_MAX)
+        return mm__fail(heap, MM_ERR_VALUE, "type %s has a size of %zu bytes", type->name,
+                        type->size);
+    if ((type->traverse == NULL) != (type->clear == NULL))
+        return mm__fail(heap, MM_ERR_VALUE, "type %s has %s without %s", type->name,
+                        type->traverse ? "traverse" : "clear",
+                        type->traverse ? "clear" : "traverse");
+    if (type->base && type->base->size > type->size)
+        return mm__fail(heap, MM_ERR_VALUE, "type %s (%zu bytes) is smaller than its base "
+                        "%s (%zu bytes)", type->name, type->size, type->base->name,
+                        type->base->size);
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        if (!mm__slot_valid(heap, type, &type->slots[i])) return false;
+    return true;
+}
+
+/* Hooks that a type does not set are its base's. */
+MM__PRIVATE void mm__type_inherit(mm_type *type)
+{
+    const mm_type *base = type->base;
+    if (base == NULL) return;
+    if (!type->finalize) type->finalize = base->finalize;
+    if (!type->dispose) type->dispose = base->dispose;
+    if (!type->traverse) type->traverse = base->traverse;
+    if (!type->clear) type->clear = base->clear;
+    if (!type->equal) type->equal = base->equal;
+    if (!type->hash) type->hash = base->hash;
+    if (!type->repr) type->repr = base->repr;
+    type->flags |= base->flags & (MM_TYPE_NO_WEAK | MM_TYPE_PROMPT);
+}
+
+/* All its references, with the inherited ones, as one array; false: no memory. */
+MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
+{
+    uint32_t inherited = type->base ? type->base->mm__.all_count : 0;
+    uint32_t n = inherited + type->slot_count;
+    mm_slot *slots;
+    bool     simple = type->traverse == NULL;
+    type->mm__.all_count = n;
+    type->mm__.simple = simple;
+    if (n == 0) return true;
+    slots = (mm_slot *)malloc(n * (sizeof(mm_slot) + sizeof(uint32_t)));
+    if (slots == NULL)
+        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s", type->name);
+    if (inherited) memcpy(slots, type->base->mm__.all_slots, inherited * sizeof(mm_slot));
+    if (type->slot_count)
+        memcpy(slots + inherited, type->slots, type->slot_count * sizeof(mm_slot));
+    if (!mm__slots_distinct(heap, type, slots, n)) {
+        free(slots);
+        return false;
+    }
+    type->mm__.all_slots = slots;
+    type->mm__.ref_offsets = (uint32_t *)(void *)(slots + n);
+    for (uint32_t i = 0; i < n; i++) {
+        type->mm__.ref_offsets[i] = slots[i].offset;
+        simple = simple && slots[i].kind == MM_SLOT_ONE;
+    }
+    type->mm__.simple = simple;
+    type->mm__.ref_count = simple ? n : 0;
+    return true;
+}
+
+/* Whether its references can only lead to objects that are never in a cycle. */
+MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
+{
+    if (type->flags & MM_TYPE_ACYCLIC) return true;
+    if (type->traverse) return false;
+    for (uint32_t i = 0; i < type->mm__.all_count; i++) {
+        const mm_type *target = type->mm__.all_slots[i].type;
+        if (target == NULL || target->mm__.id == 0 || target->mm__.tracked) return false;
+    }
+    return true;
+}
+
+MM__PRIVATE bool mm__type_enter(mm_heap *heap, mm_type *type)
+{
+    uint32_t id = mm__type_count + 1;
+    if (id > MM__TYPE_MAX)
+        return mm__fail(heap, MM_ERR_LIMIT, "type %s would be number %u of at most %u",
+                        type->name, id, MM__TYPE_MAX);
+    if (mm__types[id >> 8] == NULL)
+        mm__types[id >> 8] = (mm_type **)calloc(256, sizeof(mm_type *));
+    if (mm__types[id >> 8] == NULL)
+        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s", type->name);
+    mm__types[id >> 8][id & 255] = type;
+    mm__type_count = id;
+    type->mm__.id = (uint16_t)id;
+    return true;
+}
+
+MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
+{
+    mm_header header;
+    unsigned  c, kind;
+    mm__type_inherit(type);
+    if (!mm__type_valid(heap, type) || !mm__type_flatten(heap, type)) return false;
+    type->mm__.tracked = !mm__type_acyclic(type);
+    if (!mm__type_enter(heap, type)) {
+        free(type->mm__.all_slots);
+        type->mm__.all_slots = NULL;
+        return false;
+    }
+    kind = type->mm__.tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF;
+    c = mm__class_of(type->size + sizeof(mm_header));
+    header.rc = 1;
+    header.type = type->mm__.id;
+    header.flags = type->mm__.tracked ? MM__F_TRACKED : 0;
+    header.gc = MM__GC_QUIET;
+    memcpy(&type->mm__.header, &header, sizeof header);
+    type->mm__.cache = (uint16_t)(c ? kind * MM__CLASSES + c : 0);
+    return true;
+}
+
+MM_API mm_status mm_type_register(mm_heap *heap, mm_type *type)
+{
+    bool ok = true;
+    if (type == NULL) {
+        mm__fail(heap, MM_ERR_VALUE, "mm_type_register of NULL");
+        return MM_ERR_VALUE;
+    }
+    if (type->base && type->base->mm__.id == 0 &&
+        mm_type_register(heap, type->base) != MM_OK)
+        return mm_last_status(heap);
+    for (uint32_t i = 0; i < type->slot_count; i++) {
+        mm_type *target = (mm_type *)(uintptr_t)type->slots[i].type;
+        if (target && target != type && target->mm__.id == 0 && target->slot_count == 0)
+            mm_type_register(heap, target); /* so that acyclic can be inferred */
+    }
+    mm__registry_lock();
+    if (type->mm__.id == 0) ok = mm__type_build(heap, type);
+    mm__registry_unlock();
+    return ok ? MM_OK : mm_last_status(heap);
+}
+
+MM_API mm_type *mm_type_of(const void *object)
+{
+    return mm__type_at(mm__header_of(object)->type);
+}
+
+MM_API const char *mm_type_name(const void *object)
+{
+    return object ? mm_type_of(object)->name : "NULL";
+}
+
+MM_API bool mm__is(const void *object, const mm_type *type)
+{
+    const mm_type *t = object ? mm_type_of(object) : NULL;
+    while (t && t != type) t = t->base;
+    return t != NULL;
+}
+
+/* -- the references of an object -- */
+
+MM__PRIVATE uint64_t mm__slot_count(const void *object, const mm_slot *slot)
+{
+    const char *at = (const char *)object + slot->count;
+    uint64_t n8 = 0;
+    uint32_t n4 = 0;
+    uint16_t n2 = 0;
+    switch (slot->count_size) {
+    case 1: return *(const unsigned char *)at;
+    case 2: return memcpy(&n2, at, 2), n2;
+    case 4: return memcpy(&n4, at, 4), n4;
+    default: return memcpy(&n8, at, 8), n8;
+    }
+}
+
+MM__PRIVATE void mm__slot_set_count(void *object, const mm_slot *slot, uint64_t n)
+{
+    char    *at = (char *)object + slot->count;
+    uint32_t n4 = (uint32_t)n;
+    uint16_t n2 = (uint16_t)n;
+    switch (slot->count_size) {
+    case 1: *(unsigned char *)at = (unsigned char)n; return;
+    case 2: memcpy(at, &n2, 2); return;
+    case 4: memcpy(at, &n4, 4); return;
+    default: memcpy(at, &n, 8); return;
+    }
+}
+
+/* The references a slot holds: returns the first, and how many there are. */
+MM__PRIVATE char *mm__slot_refs(void *object, const mm_slot *slot, size_t *n)
+{
+    char *at = (char *)object + slot->offset;
+    *n = 1;
+    if (slot->kind == MM_SLOT_FIXED) *n = slot->count;
+    if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
+        *n = (size_t)mm__slot_count(object, slot);
+    if (slot->kind == MM_SLOT_VECTOR) at = (char *)mm__load(at);
+    if (at == NULL) *n = 0;
+    return at;
+}
+
+/* Call visit for every non-NULL reference of the object. */
+MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn visit,
+                                void *context)
+{
+    for (uint32_t i = 0; i < type->mm__.all_count; i++) {
+        size_t n;
+        char  *at = mm__slot_refs(object, &type->mm__.all_slots[i], &n);
+        for (; n; n--, at += sizeof(void *)) {
+            void *child = mm__load(at);
+            if (child) visit(child, context);
+        }
+    }
+    if (type->traverse) type->traverse(object, visit, context);
+}
+
+/* ============================================================================
+   >>object.impl   Objects
+
+   Death is a queue, not a recursion. An object whose count reaches zero is linked
+   into a stack through its own header (the count is of no more use), and a loop
+   takes objects off: finalizer, weak references, slots, disposer, memory. A top-level
+   mm_decref does a bounded part of that; allocations and steps do the rest. Code of
+   the user's that drops references in the meantime has them processed at once,
+   nested, up to a depth.
+
+   Invariants
+     D1  an object on the stacks has MM__F_DEAD, and its rc and no other field
+         is the link
+     D2  finalizer, then weak references, then slots, then disposer (behaviour F17)
+     D3  a finalizer runs once (MM__F_FINALIZED), with the object intact
+     D4  heap->pending_free is the number of objects on the stacks
+   ============================================================================ */
+
+#define MM__IMMORTAL (-(1 << 30))
+#define MM__GC_CLEARING 4     /* header.gc: its slots are being dropped            */
+#define MM__DEATHS 256        /* objects freed by one mm_decref                    */
+#define MM__DEATH_DEPTH 50    /* of user code inside user code (CPython's trashcan) */
+#define MM__BYTES_TRIGGER ((size_t)16 << 20) /* of large blocks: see mm__gc_bytes_due */
+#define MM__LINK_SHIFT (MM__ARENA_SHIFT - 4)
+
+MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object);
+MM__PRIVATE void mm__weak_died(mm__heap *h, void *object);
+MM__PRIVATE void mm__gc_auto(mm__heap *h);
+MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h);
+MM__PRIVATE void mm__gc_bytes(mm__heap *h);
+MM__PRIVATE void mm__suspect(mm__heap *h, void *object);
+MM__PRIVATE void mm__blacken(mm__heap *h, void *object);
+MM__PRIVATE bool mm__defer_free(mm__heap *h, void *object);
+MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object);
+MM__PRIVATE bool mm__pool_take_back(mm__heap *h, void *object);
+MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size);
+MM__PRIVATE void mm__debug_release(mm__heap *h, void *p);
+
+MM__PRIVATE bool mm__is_immortal(const void *object)
+{
+    return (int32_t)mm__header_of(object)->rc < MM__IMMORTAL / 2;
+}
+
+/* Tell the error hook that user code failed. */
+MM__COLD void mm__hook_failed(mm__heap *h, void *object, const char *what)
+{
+    if (h->gc.error_fn)
+        h->gc.error_fn(&h->front, object, what, h->gc.error_user);
+    else
+        mm__log(h, MM_LOG_WARNING, "%s of %s %p reported failure", what,
+                mm_type_name(object), object);
+}
+
+/* -- memory of objects -- */
+
+/* Its block was old, or is large: what the next object there must be told. */
+MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
+{
+    mm__arena *arena = mm__A(object);
+    mm__bpool *pool = mm__pool_at(arena, object);
+    uint32_t   x = mm__index_in(arena, object);
+    uint64_t   bit = UINT64_C(1) << (x & 63);
+    mm__table(pool, MM__YOUNG1)[x / 64] &= ~bit;
+    mm__table(pool, MM__SUSPECT)[x / 64] &= ~bit;
+    mm__table(pool, MM__FROZEN)[x / 64] &= ~bit;
+    mm__table(pool, MM__YOUNG0)[x / 64] |= bit;
+    mm__young_link(h, pool);
+}
+
+MM__PRIVATE void mm__object_memory_free(mm__heap *h, void *object)
+{
+    if (h->zone)
+        mm__debug_release(h, object);
+    else
+        mm__block_free(h, (char *)object - sizeof(mm_header));
+}
+
+/* The collector forgets the object; its memory stays. */
+MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
+{
+    mm_header *header = mm__header_of(object);
+    if (!(header->flags & MM__F_TRACKED)) return;
+    if (h->front.credit - h->gc.credit_start < h->gc.count_base) h->front.credit++;
+    if (header->gc & MM__GC_OLD) mm__note_reuse(h, object);
+    if (h->gc.collecting || h->gc.old.phase != MM__IDLE) mm__trial_forget(h, object);
+}
+
+MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
+{
+    mm_header *header = mm__header_of(object);
+    mm__object_retire(h, object);
+    if ((header->flags & MM__F_POOLED) && mm__pool_take_back(h, object)) return;
+    header->rc = 0;
+    if ((h->gc.collecting || h->gc.old.phase != MM__IDLE) && mm__defer_free(h, object))
+        return;
+    mm__object_memory_free(h, object);
+}
+
+MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
+{
+    mm__header_of(object)->rc = 0;
+    mm__object_memory_free(h, object);
+}
+
+/* A pooled object starts a new life: fresh header, young, counted. */
+MM__PRIVATE void mm__object_revive(mm__heap *h, mm_type *type, void *object)
+{
+    memcpy(mm__header_of(object), &type->mm__.header, sizeof(mm_header));
+    if (!type->mm__.tracked) return;
+    h->front.credit--;
+    mm__note_reuse(h, object);
+    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
+}
+
+/* -- death -- */
+
+MM__PRIVATE void mm__die(mm__heap *h, void *object);
+
+MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
+{
+    mm_header *header = mm__header_of(object);
+    mm_type   *type = mm__type_at(header->type);
+    bool prompt = type->finalize || type->dispose || (type->flags & MM_TYPE_PROMPT);
+    uint32_t *stack = prompt ? &h->dying_prompt : &h->dying;
+    uint32_t  granule = (uint32_t)(((uintptr_t)object & MM__ARENA_MASK) >> 4);
+    header->rc = *stack;
+    *stack = mm__A(object)->index << MM__LINK_SHIFT | granule;
+    h->pending_free++;
+}
+
+MM__PRIVATE void *mm__dying_pop(mm__heap *h)
+{
+    uint32_t *stack = h->dying_prompt ? &h->dying_prompt : &h->dying;
+    uint32_t  link = *stack, low = (UINT32_C(1) << MM__LINK_SHIFT) - 1;
+    char     *object = (char *)h->arenas[link >> MM__LINK_SHIFT] + ((link & low) << 4);
+    *stack = mm__header_of(object)->rc;
+    mm__header_of(object)->rc = 0;
+    h->pending_free--;
+    return object;
+}
+
+/* The finalizer, on a temporary reference. True: somebody kept the object. */
+MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object, const mm_type *type)
+{
+    mm_header *header = mm__header_of(object);
+    header->rc = 1;
+    header->flags = (uint8_t)((header->flags & ~MM__F_DEAD) | MM__F_FINALIZED);
+    if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
+    if (--header->rc != 0) return true;
+    header->flags |= MM__F_DEAD;
+    return false;
+}
+
+/* Drop references at `at`, the last first, as far as the budget goes. */
+MM__PRIVATE size_t mm__drop_refs(mm__heap *h, char *at, size_t n)
+{
+    while (n && h->dying_budget) {
+        char *slot = at + --n * sizeof(void *);
+        void *child = mm__load(slot);
+        mm__store(slot, NULL);
+        h->dying_budget--;
+        mm_decref(child);
+    }
+    return n;
+}
+
+/* Drop all references of a dead object. False: the budget ended first. */
+MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_type *type)
+{
+    for (uint32_t i = 0; i < type->mm__.all_count; i++) {
+        const mm_slot *slot = &type->mm__.all_slots[i];
+        bool   counted = slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR;
+        size_t n, left;
+        char  *at = mm__slot_refs(object, slot, &n);
+        left = mm__drop_refs(h, at, n);
+        if (counted) mm__slot_set_count(object, slot, left);
+        if (left) {
+            if (!counted) h->dying_budget = left;
+            if (counted || mm__drop_refs(h, at, left)) return false;
+        }
+        if (slot->kind == MM_SLOT_VECTOR && at) {
+            mm__store((char *)object + slot->offset, NULL);
+            mm_free(&h->front, at);
+        }
+    }
+    if (type->clear) type->clear(object);
+    return true;
+}
+
+MM__PRIVATE bool mm__drop_simple(mm__heap *h, void *object, const mm_type *type)
+{
+    const uint32_t *offset = type->mm__.ref_offsets;
+    uint32_t n = type->mm__.ref_count;
+    if (!type->mm__.simple) return mm__drop_slots(h, object, type);
+    for (uint32_t i = 0; i < n; i++) {
+        char *slot = (char *)object + offset[i];
+        void *child = mm__load(slot);
+        if (child == NULL) continue;
+        mm__store(slot, NULL);
+        mm_decref(child);
+    }
+    return true;
+}
+
+MM__PRIVATE void mm__dispose(mm__heap *h, void *object, const mm_type *type)
+{
+    (void)h;
+    if (type->dispose) type->dispose(object);
+}
+
+/* Everything that D2 lists, for an object taken off the stack. */
+MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
+{
+    mm_header     *header = mm__header_of(object);
+    const mm_type *type = mm__type_at(header->type);
+    bool           done, deferring = h->dying_defer;
+    if (!(header->gc & MM__GC_CLEARING)) {
+        if (type->finalize && !(header->flags & MM__F_FINALIZED) &&
+            mm__finalize_dying(h, object, type))
+            return;
+        if (header->flags & MM__F_WEAK) mm__weak_died(h, object);
+        header->gc |= MM__GC_CLEARING;
+    }
+    h->dying_defer = true;
+    done = mm__drop_simple(h, object, type);
+    h->dying_defer = deferring;
+    if (!done) {
+        mm__dying_push(h, object);
+        return;
+    }
+    header->gc &= (uint8_t)~MM__GC_CLEARING;
+    mm__dispose(h, object, type);
+    mm__object_free(h, object);
+}
+
+/* Process the stack down to `mark` while the budget lasts. */
+MM__PRIVATE void mm__drain(mm__heap *h, uint32_t mark)
+{
+    h->dying_depth++;
+    while (h->dying_budget && (h->dying_prompt || h->dying != mark)) {
+        h->dying_budget--;
+        mm__die_now(h, mm__dying_pop(h));
+    }
+    h->dying_depth--;
+}
+
+MM__PRIVATE void mm__drain_budget(mm__heap *h, size_t budget)
+{
+    if (h->dying_depth || h->dying_defer || !h->pending_free) return;
+    h->dying_budget = budget;
+    mm__drain(h, 0);
+}
+
+MM__PRIVATE void mm__drain_some(mm__heap *h)
+{
+    mm__drain_budget(h, MM__DEATHS);
+}
+
+MM__PRIVATE void mm__drain_all(mm__heap *h)
+{
+    while (h->pending_free && !h->dying_depth && !h->dying_defer)
+        mm__drain_budget(h, SIZE_MAX);
+}
+
+/* The count of an object reached zero. */
+MM__NOINLINE void mm__die(mm__heap *h, void *object)
+{
+    uint32_t mark = h->dying;
+    mm__header_of(object)->flags |= MM__F_DEAD;
+    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
+    mm__dying_push(h, object);
+    if (h->dying_defer || h->dying_depth > MM__DEATH_DEPTH) return;
+    if (h->dying_depth == 0) {
+        h->dying_budget = MM__DEATHS;
+        mark = 0;
+    }
+    mm__drain(h, mark);
+}
+
+MM_API void mm__decref_slow(const void *object)
+{
+    mm_header *header = mm__header_of(object);
+    int32_t    rc = (int32_t)header->rc;
+    void      *p = (void *)(uintptr_t)object;
+    if (rc > 0) {
+        if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
+    } else if (header->flags & MM__F_TRASH) {
+        return; /* the collector frees it */
+    } else if (rc == 0 && !(header->flags & MM__F_DEAD)) {
+        mm__die(mm__H(mm_heap_of(p)), p);
+    } else if (rc < MM__IMMORTAL / 2) {
+        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+    } else {
+        header->rc = 0;
+        mm__bug(mm__H(mm_heap_of(p)),
+                "mm_decref of %s %p, whose count is already zero: a reference was "
+                "dropped twice", mm_type_name(p), p);
+    }
+}
+
+MM_API void mm__incref_slow(const void *object)
+{
+    mm_header *header = mm__header_of(object);
+    int32_t    rc = (int32_t)header->rc;
+    void      *p = (void *)(uintptr_t)object;
+    if (rc == INT32_MIN) { /* 2^31 references: from here on it is immortal */
+        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+        mm__log(mm__H(mm_heap_of(p)), MM_LOG_WARNING,
+                "the count of %s %p overflowed: it is immortal now", mm_type_name(p), p);
+    } else if (rc < MM__IMMORTAL / 2) {
+        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+    }
+}
+
+/* -- birth -- */
+
+/* A zeroed object of size bytes; NULL: no memory (recorded). */
+MM__PRIVATE void *mm__object_new(mm__heap *h, mm_type *type, size_t size)
+{
+    mm_block_kind kind = type->mm__.tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF;
+    char *object;
+    if (h->zone) {
+        object = (char *)mm__debug_object(h, kind, size);
+    } else {
+        object = (char *)mm__block_alloc(h, kind, size + sizeof(mm_header));
+        if (object) object += sizeof(mm_header);
+    }
+    if (object == NULL) return NULL;
+    memcpy(mm__header_of(object), &type->mm__.header, sizeof(mm_header));
+    return memset(object, 0, size);
+}
+
+MM_API void *mm__new_slow(mm_heap *heap, mm_type *type, size_t size)
+{
+    mm__heap *h = mm__H(heap);
+    if (type->mm__.id == 0 && mm_type_register(heap, type) != MM_OK) return NULL;
+    if (size > SIZE_MAX / 2) {
+        mm__fail(heap, MM_ERR_OVERFLOW, "an object of %zu bytes", size);
+        return NULL;
+    }
+    if (type->mm__.tracked && --h->front.credit < 0) mm__gc_auto(h);
+    if (MM__UNLIKELY(h->gc.bytes_new > MM__BYTES_TRIGGER) && mm__gc_bytes_due(h))
+        mm__gc_bytes(h);
+    return mm__object_new(h, type, size);
+}
+
+MM_API void *mm_new_of_type(mm_heap *heap, mm_type *type, size_t extra)
+{
+    if (extra > SIZE_MAX / 2) {
+        mm__fail(heap, MM_ERR_OVERFLOW, "an object with %zu extra bytes", extra);
+        return NULL;
+    }
+    if (extra == 0) return mm__new(heap, type, type->size);
+    return mm__new_slow(heap, type, type->size + extra);
+}
+
+/* -- queries -- */
+
+MM_API int64_t mm_refcount(const void *object)
+{
+    return mm__is_immortal(object) ? INT64_MAX : (int64_t)(int32_t)mm__header_of(object)->rc;
+}
+
+MM_API size_t mm_sizeof(const void *object)
+{
+    return mm_usable_size(object) + sizeof(mm_header);
+}
+
+MM_API void mm_immortalize(const void *object)
+{
+    mm__header_of(object)->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+}
+
+/* ============================================================================
+   >>gc.impl   The cycle collector
+
+   An object is held from outside exactly if its count exceeds the number of
+   references to it from the objects under suspicion. A trial counts those
+   references *up*, into one byte per object in a dense table, and never touches a
+   count: so the mutator always sees true counts, a trial can be left unfinished
+   between two allocations, and shuffled memory costs no cache misses.
+
+      count      for every member, for every reference to a member: byte + 1
+      mark       members whose count is not their byte are live, and what live
+                 members refer to; in address order, so that only references
+                 backwards need the mark stack
+      condemn    the others are the trash
+      weaken     all weak references into the trash die; then callbacks run
+      finalize   each once, graph intact; if one ran, the trash is counted and
+                 marked again by itself, and what came back is let go
+      clear      references from the trash to the outside are dropped
+      dispose    disposers; then all memory goes, a bitmap word at a time
+
+   Young trials (generation 0, or 0 and 1) run whole. The old trial runs whole or in
+   slices. Between slices the mutator tells us of what could hide a reference: losing
+   one (mm_decref of an old object that is not quiet), moving one (mm_take), finding an
+   object weakly. Taking one (mm_incref) needs nothing. Objects born, or dying by count,
+   during an old trial are outside it: black.
+
+   Why that is sound (the sliced trial): let x be a member that mark found neither
+   counted short nor reached. If every reference that was counted still exists, all of
+   x's references come from members. A counted reference that vanished was dropped
+   (x was blackened by mm_decref) or moved (by mm_take). A reference made since then was
+   read from a member y held from outside; y fails its own test, or lost that hold later
+   by an mm_decref, which blackened y, and marking y marks x.
+
+   Invariants
+     G1  idle: all bytes of tracked blocks are 0
+     G2  in a trial a member's byte is low + count (count < 126), low + 126 with the
+         rest in the excess table, or MM__LIVE; nothing but members has a byte from
+         low to low + 126. Old trials use low 0, young ones 128, so that a young trial
+         may run while an old one is under way
+     G3  once an old trial counts: an old object is quiet only if its byte is MM__LIVE
+     G4  old objects (generation 1, 2) have MM__GC_OLD; young ones are quiet
+     G5  no object of the trash is reachable by the mutator, but through a finalizer
+     G6  a quiet old object has its bit in MM__SUSPECT
+   ============================================================================ */
+
+#define MM__SATURATED 126
+#define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
+#define MM__SLICE_VISITS 1536     /* objects looked at in one                     */
+#define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
+
+MM__PRIVATE uint8_t *mm__byte(const void *object)
+{
+    const mm__arena *arena = mm__A(object);
+    const mm__unit  *u = &arena->unit[((uintptr_t)object & MM__ARENA_MASK) >>
+                                     MM__POOL_SHIFT];
+    uint64_t offset = (uint32_t)((uintptr_t)object & MM__ARENA_MASK) - u->base;
+    return u->bytes + ((offset * u->scale) >> 40);
+}
+
+/* -- the mark stack -- */
+
+MM__PRIVATE bool mm__stack_grow(mm__heap *h, mm__stack *s)
+{
+    mm__stack_chunk *chunk = s->spare;
+    s->spare = NULL;
+    if (chunk == NULL) chunk = (mm__stack_chunk *)mm__obtain(h, sizeof *chunk, MM__PAGE);
+    if (chunk == NULL) {
+        s->overflowed = true;
+        return false;
+    }
+    chunk->below = s->chunk;
+    s->chunk = chunk;
+    s->count = 0;
+    return true;
+}
+
+MM__PRIVATE void mm__stack_push(mm__heap *h, mm__stack *s, void *object)
+{
+    const size_t full = sizeof s->chunk->item / sizeof s->chunk->item[0];
+    if ((s->chunk == NULL || s->count == full) && !mm__stack_grow(h, s)) return;
+    s->chunk->item[s->count++] = object;
+}
+
+MM__PRIVATE void *mm__stack_pop(mm__heap *h, mm__stack *s)
+{
+    mm__stack_chunk *chunk = s->chunk;
+    if (chunk == NULL) return NULL;
+    if (s->count == 0) {
+        s->chunk = chunk->below;
+        s->count = sizeof chunk->item / sizeof chunk->item[0];
+        if (s->spare) mm__give_back(h, s->spare, sizeof *s->spare);
+        s->spare = chunk;
+        if (s->chunk == NULL) return NULL;
+    }
+    return s->chunk->item[--s->count];
+}
+
+MM__PRIVATE void mm__stack_free(mm__heap *h, mm__stack *s)
+{
+    while (s->chunk) {
+        mm__stack_chunk *below = s->chunk->below;
+        mm__give_back(h, s->chunk, sizeof *s->chunk);
+        s->chunk = below;
+    }
+    if (s->spare) mm__give_back(h, s->spare, sizeof *s->spare);
+    memset(s, 0, sizeof *s);
+}
+
+/* -- in-degrees above what a byte holds -- */
+
+MM__PRIVATE mm__excess *mm__excess_find(mm__excess_table *table, const void *object)
+{
+    size_t i = (size_t)(((uintptr_t)object >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 20);
+    if (table->capacity == 0) return NULL;
+    for (i &= table->capacity - 1;; i = (i + 1) & (table->capacity - 1))
+        if (table->entry[i].object == object || table->entry[i].object == NULL)
+            return &table->entry[i];
+}
+
+MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
+{
+    mm__excess_table bigger;
+    bigger.capacity = table->capacity ? table->capacity * 2 : MM__PAGE / sizeof(mm__excess);
+    bigger.used = table->used;
+    bigger.entry =
+        (mm__excess *)mm__obtain(h, bigger.capacity * sizeof(mm__excess), MM__PAGE);
+    if (bigger.entry == NULL) return false;
+    for (size_t i = 0; i < table->capacity; i++)
+        if (table->entry[i].object)
+            *mm__excess_find(&bigger, table->entry[i].object) = table->entry[i];
+    if (table->capacity)
+        mm__give_back(h, table->entry, table->capacity * sizeof(mm__excess));
+    *table = bigger;
+    return true;
+}
+
+/* One more reference to a saturated object. Without memory it counts as live. */
+MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_t *byte)
+{
+    mm__excess_table *table = &h->gc.excess[t->low != 0];
+    mm__excess *e;
+    if (table->used * 2 >= table->capacity && !mm__excess_grow(h, table)) {
+        *byte = MM__LIVE;
+        return;
+    }
+    e = mm__excess_find(table, object);
+    if (e->object == NULL) {
+        e->object = object;
+        table->used++;
+    }
+    e->count++;
+}
+
+MM__PRIVATE uint64_t mm__excess_of(mm__heap *h, const mm__trial *t, const void *object)
+{
+    const mm__excess *e = mm__excess_find(&h->gc.excess[t->low != 0], object);
+    return e ? e->count : 0;
+}
+
+MM__PRIVATE void mm__excess_clear(mm__heap *h, mm__excess_table *table)
+{
+    if (table->capacity)
+        mm__give_back(h, table->entry, table->capacity * sizeof(mm__excess));
+    memset(table, 0, sizeof *table);
+}
+
+/* -- sets: which bits of a word are members -- */
+
+MM__PRIVATE uint64_t mm__valid_bits(const mm__bpool *pool, size_t w)
+{
+    return mm__low_bits(pool->count - w * 64);
+}
+
+MM__PRIVATE uint64_t mm__set_word(const mm__bpool *pool, size_t w, mm__set set)
+{
+    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+    uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
+    switch (set) {
+    case MM__SET_GEN0: return used & y0;
+    case MM__SET_YOUNG: return used & (y0 | y1);
+    case MM__SET_OLD: return used & ~y0 & ~y1 & ~mm__table(pool, MM__FROZEN)[w];
+    case MM__SET_ALL: return used & ~mm__table(pool, MM__FROZEN)[w];
+    default: return mm__table(pool, MM__TRASH)[w];
+    }
+}
+
+/* The word's trash that belongs to this trial: another may have some as well. */
+MM__PRIVATE uint64_t mm__trash_word(const mm__bpool *pool, size_t w, const mm__trial *t)
+{
+    uint64_t young = mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w];
+    uint64_t trash = mm__table(pool, MM__TRASH)[w];
+    if (trash == 0 || t->set == MM__SET_ALL) return trash;
+    return t->set == MM__SET_OLD ? trash & ~young : trash & young;
+}
+
+MM__PRIVATE void *mm__object_at(const mm__heap *h, const mm__bpool *pool, size_t i)
+{
+    char *block = pool->blocks + i * pool->size;
+    if (pool->cache == 0) block += 8; /* runs and huge blocks */
+    return block + sizeof(mm_header) + h->zone;
+}
+
+/* -- walking a set, a word at a time, from the trial's cursor -- */
+
+typedef void (*mm__word_fn)(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                            uint64_t mask);
+
+MM__PRIVATE bool mm__out_of_budget(mm__trial *t, size_t visits)
+{
+    t->visits += visits;
+    if (!t->sliced) return false;
+    if (t->visits >= t->budget) return true;
+    if (t->deadline == 0) return false;
+    t->clock_visits += visits;
+    if (t->clock_visits < MM__CLOCK_VISITS) return false;
+    t->clock_visits = 0;
+    return mm__clock_ns() >= t->deadline;
+}
+
+MM__PRIVATE uint64_t mm__trial_word(const mm__trial *t, const mm__bpool *pool, size_t w,
+                                    bool trash)
+{
+    return trash ? mm__trash_word(pool, w, t) : mm__set_word(pool, w, t->set);
+}
+
+/* Phases that look at tables more than at objects. */
+MM__PRIVATE bool mm__cheap(mm__phase phase)
+{
+    return phase == MM__UNQUIET || phase == MM__CONDEMN || phase == MM__RELEASE;
+}
+
+/* False: the budget ended; call again to go on. From MM__WEAKEN on the walk is over
+   the trash. */
+MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool, mm__word_fn fn)
+{
+    size_t words = mm__pool_words(pool);
+    bool   trash = t->phase >= MM__WEAKEN;
+    while (t->at.word < words) {
+        size_t   w = t->at.word++;
+        uint64_t mask = mm__trial_word(t, pool, w, trash);
+        if (mask == 0) continue;
+        fn(h, t, pool, w, mask);
+        if (mm__out_of_budget(t, mm__cheap(t->phase) ? 1 : mm__popcount(mask)))
+            return false;
+    }
+    t->at.word = 0;
+    return true;
+}
+
+MM__PRIVATE bool mm__arena_tracked(const mm__arena *arena)
+{
+    return arena != NULL && (arena->head.kind == MM__KIND_TRACKED ||
+                             (arena->head.kind == MM__KIND_HUGE &&
+                              arena->block_kind == MM_BLOCK_TRACKED));
+}
+
+MM__PRIVATE bool mm__walk_arenas(mm__heap *h, mm__trial *t, mm__word_fn fn)
+{
+    for (; t->at.arena < h->arena_count; t->at.arena++, t->at.unit = 0) {
+        uint32_t units = MM__UNITS;
+        if (!mm__arena_tracked(h->arenas[t->at.arena])) continue;
+        if (h->arenas[t->at.arena]->head.kind == MM__KIND_HUGE) units = 1;
+        for (; t->at.unit < units; t->at.unit++) {
+            mm__arena *arena = h->arenas[t->at.arena];
+            if (arena == NULL) break; /* a huge block that was released meanwhile */
+            if (!mm__walk_pool(h, t, &arena->pool[t->at.unit], fn)) return false;
+        }
+    }
+    return true;
+}
+
+MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
+{
+    mm__bpool *pool, *next;
+    if (t->set == MM__SET_OLD || t->set == MM__SET_ALL)
+        return mm__walk_arenas(h, t, fn);
+    for (pool = h->gc.young_pools; pool; pool = next) {
+        next = pool->next_young;
+        mm__walk_pool(h, t, pool, fn);
+    }
+    return true;
+}
+
+/* -- count -- */
+
+MM__PRIVATE void mm__count_ref(mm__heap *h, mm__trial *t, void *child)
+{
+    uint8_t *byte = mm__byte(child), n = (uint8_t)(*byte - t->low);
+    if (MM__LIKELY(n < MM__SATURATED))
+        ++*byte;
+    else if (n == MM__SATURATED)
+        mm__excess_add(h, t, child, byte);
+    else
+        t->outside++;
+}
+
+typedef struct mm__context { mm__heap *heap; mm__trial *trial; } mm__context;
+
+MM__PRIVATE void mm__count_visit(void *child, void *context)
+{
+    mm__context *c = (mm__context *)context;
+    mm__count_ref(c->heap, c->trial, child);
+}
+
+MM__PRIVATE void mm__count_object(mm__heap *h, mm__trial *t, char *object)
+{
+    const mm_type *type = mm__type_at(mm__header_of(object)->type);
+    if (MM__LIKELY(type->mm__.simple)) {
+        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+            void *child = mm__load(object + type->mm__.ref_offsets[i]);
+            if (child) mm__count_ref(h, t, child);
+        }
+    } else {
+        mm__context context = {h, t};
+        mm__visit_refs(object, type, mm__count_visit, &context);
+    }
+}
+
+MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    for (; mask; mask &= mask - 1) {
+        unsigned i = mm__ctz(mask);
+        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
+        if (bytes[i] == MM__LIVE) continue;
+        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD))
+            bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
+        else
+            mm__count_object(h, t, object);
+        if (t->phase == MM__COUNT) t->members++;
+    }
+}
+
+/* -- mark -- */
+
+MM__PRIVATE uint64_t mm__position(const void *object)
+{
+    return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
+}
+
+MM__PRIVATE void mm__mark_ref(mm__heap *h, mm__trial *t, void *child)
+{
+    uint8_t *byte = mm__byte(child);
+    if ((uint8_t)(*byte - t->low) > MM__SATURATED) return;
+    *byte = MM__LIVE;
+    if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
+}
+
+MM__PRIVATE void mm__mark_visit(void *child, void *context)
+{
+    mm__context *c = (mm__context *)context;
+    mm__mark_ref(c->heap, c->trial, child);
+}
+
+MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object)
+{
+    const mm_type *type = mm__type_at(mm__header_of(object)->type);
+    if (MM__LIKELY(type->mm__.simple)) {
+        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+            void *child = mm__load(object + type->mm__.ref_offsets[i]);
+            if (child) mm__mark_ref(h, t, child);
+        }
+    } else {
+        mm__context context = {h, t};
+        mm__visit_refs(object, type, mm__mark_visit, &context);
+    }
+}
+
+/* Held from outside: the references counted do not explain its count. */
+MM__PRIVATE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
+                          uint8_t byte)
+{
+    uint64_t n = (uint8_t)(byte - t->low);
+    if (MM__UNLIKELY(n == MM__SATURATED)) n += mm__excess_of(h, t, object);
+    if (MM__UNLIKELY(mm__header_of(object)->rc < n) && h->debug)
+        mm__bug(h, "the count of %s %p is %u, but %llu references to it exist: one was "
+                "stored without being taken", mm_type_name(object), object,
+                mm__header_of(object)->rc, (unsigned long long)n);
+    return mm__header_of(object)->rc != n;
+}
+
+#define MM__PREFETCHED 8
+
+/* Mark what the stack holds; objects are fetched ahead. False: out of budget. */
+MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
+{
+    char  *ahead[MM__PREFETCHED];
+    size_t first = 0, n = 0;
+    for (;;) {
+        char *object;
+        while (n < MM__PREFETCHED && (object = (char *)mm__stack_pop(h, &t->marks))) {
+            MM__PREFETCH(object - sizeof(mm_header));
+            ahead[(first + n++) % MM__PREFETCHED] = object;
+        }
+        if (n == 0) return true;
+        object = ahead[first++ % MM__PREFETCHED];
+        n--;
+        if (!(mm__header_of(object)->flags & MM__F_DEAD)) mm__mark_object(h, t, object);
+        if (mm__out_of_budget(t, 1)) break;
+    }
+    while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
+    return false;
+}
+
+MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                               uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    for (; mask; mask &= mask - 1) {
+        unsigned i = mm__ctz(mask);
+        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
+        t->position = mm__position(object);
+        if (bytes[i] != MM__LIVE) {
+            if (!mm__held(h, t, object, bytes[i])) continue;
+            bytes[i] = MM__LIVE;
+        }
+        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD)) continue;
+        mm__mark_object(h, t, object);
+    }
+    if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
+}
+
+/* The walk and what it leaves on the stack; again if the stack lost something. */
+MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
+{
+    for (;;) {
+        if (!mm__mark_pending(h, t)) return false;
+        if (!mm__walk(h, t, mm__mark_word)) return false;
+        if (!mm__mark_pending(h, t)) return false;
+        if (!t->marks.overflowed) return true;
+        t->marks.overflowed = false;
+        memset(&t->at, 0, sizeof t->at);
+        t->position = 0;
+    }
+}
+
+/* -- condemn -- */
+
+/* Bit i: byte i is not MM__LIVE. */
+MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
+{
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t x;
+        memcpy(&x, bytes + i * 8, 8);
+        if (x == ~UINT64_C(0)) continue;
+        for (unsigned j = 0; j < 8; j++)
+            if (bytes[i * 8 + j] != MM__LIVE) mask |= UINT64_C(1) << (i * 8 + j);
+    }
+    return mask;
+}
+
+/* What its death will need besides memory. */
+MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
+{
+    mm_header     *header = mm__header_of(object);
+    const mm_type *type = mm__type_at(header->type);
+    if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
+    if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
+    if (!type->mm__.simple) t->outside++; /* vectors must be freed */
+    if (header->flags & MM__F_WEAK) {
+        header->flags |= MM__F_DEAD;
+        t->weak = true;
+    }
+}
+
+/* Live members of the word leave their generation for the next. Keeps G4. */
+MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t live)
+{
+    uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w], *y1 = &mm__table(pool, MM__YOUNG1)[w];
+    uint64_t  fresh = live & *y0;
+    live &= *y0 | *y1;
+    if (live == 0) return;
+    h->gc.promoted += mm__popcount(live);
+    *y0 &= ~live;
+    *y1 &= ~live;
+    if (t->set == MM__SET_GEN0) *y1 |= live;
+    for (; fresh; fresh &= fresh - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(fresh));
+        mm_header *header = mm__header_of(object);
+        header->gc = (uint8_t)((header->gc & ~MM__GC_QUIET) | MM__GC_OLD);
+    }
+}
+
+/* The byte of an object that is in no young trial. */
+MM__PRIVATE uint8_t mm__resting_byte(const mm__heap *h)
+{
+    return mm__blackening(h) ? MM__LIVE : 0;
+}
+
+MM__PRIVATE void mm__bytes_set(uint8_t *bytes, uint64_t mask, uint8_t value)
+{
+    if (mask == ~UINT64_C(0)) {
+        memset(bytes, value, 64);
+        return;
+    }
+    for (; mask; mask &= mask - 1) bytes[mm__ctz(mask)] = value;
+}
+
+MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
+    if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
+    if (t->set != MM__SET_OLD) mm__promote_word(h, t, pool, w, live);
+    if (dead == 0) return;
+    t->trash += mm__popcount(dead);
+    t->visits += mm__popcount(dead);
+    mm__table(pool, MM__TRASH)[w] |= dead;
+    for (rest = dead; rest; rest &= rest - 1)
+        mm__condemn_object(t, mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
+}
+
+/* After finalizers: what is live now leaves the trash. */
+MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                    uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint64_t live = mask & ~mm__not_live(bytes), rest;
+    mm__table(pool, MM__TRASH)[w] &= ~live;
+    t->trash += mm__popcount(mask & ~live);
+    if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
+    if (t->set != MM__SET_OLD) mm__promote_word(h, t, pool, w, live);
+    for (rest = mask & ~live; rest; rest &= rest - 1) {
+        mm_header *header =
+            mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
+        if (header->flags & MM__F_WEAK) header->flags |= MM__F_DEAD;
+    }
+}
+
+/* -- weaken, call, finalize -- */
+
+MM__PRIVATE void mm__weak_condemned(mm__heap *h, mm__trial *t, void *object);
+MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
+MM__PRIVATE void mm__weak_call_due(mm__heap *h);
+
+MM__PRIVATE bool mm__in_trash(const void *object)
+{
+    const mm__arena *arena = mm__A(object);
+    uint32_t         i = mm__index_in(arena, object);
+    if (!mm__arena_tracked(arena)) return false;
+    return mm__table(mm__pool_at(arena, object), MM__TRASH)[i / 64] >> (i & 63) & 1;
+}
+
+MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                 uint64_t mask)
+{
+    for (; mask; mask &= mask - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        if (!(mm__header_of(object)->flags & MM__F_WEAK)) continue;
+        mm__weak_condemned(h, t, object);
+        mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
+    }
+}
+
+MM__PRIVATE void mm__finalize_trash(mm__heap *h, void *object, const mm_type *type)
+{
+    mm_header *header = mm__header_of(object);
+    header->flags |= MM__F_FINALIZED;
+    header->rc++;
+    if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
+    if (--header->rc == 0) mm__die(h, object); /* it cut its own cycle */
+}
+
+MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                   uint64_t mask)
+{
+    (void)t;
+    for (; mask; mask &= mask - 1) {
+        unsigned       i = mm__ctz(mask);
+        void          *object = mm__object_at(h, pool, w * 64 + i);
+        const mm_type *type;
+        if (!(mm__table(pool, MM__TRASH)[w] >> i & 1)) continue; /* died meanwhile */
+        type = mm__type_at(mm__header_of(object)->type);
+        if (type->finalize && !(mm__header_of(object)->flags & MM__F_FINALIZED))
+            mm__finalize_trash(h, object, type);
+    }
+}
+
+MM__PRIVATE void mm__recount_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                        size_t w, uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    (void)h;
+    mm__bytes_set(bytes, mask & mm__not_live(bytes), t->low);
+}
+
+/* -- clear, dispose, release -- */
+
+/* Mark the trash, so that user code's mm_decref of its members does nothing. */
+MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                               uint64_t mask)
+{
+    (void)t;
+    for (; mask; mask &= mask - 1) {
+        mm_header *header =
+            mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
+        header->flags |= MM__F_TRASH | MM__F_DEAD;
+    }
+}
+
+/* Drop a reference from the trash; those inside the trash just vanish. */
+MM__PRIVATE void mm__clear_ref(mm__trial *t, char *slot)
+{
+    void *child = mm__load(slot);
+    if (child == NULL) return;
+    mm__store(slot, NULL);
+    if ((uint8_t)(*mm__byte(child) - t->low) > MM__SATURATED) mm_decref(child);
+}
+
+MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, char *object,
+                                const mm_slot *slot)
+{
+    size_t n;
+    char  *at = mm__slot_refs(object, slot, &n);
+    for (size_t i = 0; i < n; i++) mm__clear_ref(t, at + i * sizeof(void *));
+    if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
+        mm__slot_set_count(object, slot, 0);
+    if (slot->kind == MM_SLOT_VECTOR && at) {
+        mm__store(object + slot->offset, NULL);
+        mm_free(&h->front, at);
+    }
+}
+
+MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                uint64_t mask)
+{
+    for (; mask; mask &= mask - 1) {
+        char *object = (char *)mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        const mm_type *type = mm__type_at(mm__header_of(object)->type);
+        if (MM__LIKELY(type->mm__.simple)) {
+            for (uint32_t i = 0; i < type->mm__.ref_count; i++)
+                mm__clear_ref(t, object + type->mm__.ref_offsets[i]);
+            continue;
+        }
+        for (uint32_t i = 0; i < type->mm__.all_count; i++)
+            mm__clear_slot(h, t, object, &type->mm__.all_slots[i]);
+        if (type->clear) type->clear(object);
+    }
+}
+
+/* Disposers, and what is not plain memory. */
+MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
+{
+    (void)t;
+    for (; mask; mask &= mask - 1) {
+        void      *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        mm_header *header = mm__header_of(object);
+        if (header->flags & MM__F_WEAK) mm__weak_silence(h, object);
+        mm__dispose(h, object, mm__type_at(header->type));
+        if (!(header->flags & MM__F_POOLED)) continue;
+        header->flags &= (uint8_t)~MM__F_TRASH;
+        mm__object_free(h, object);
+    }
+}
+
+/* A word of a pool of small blocks: bitmap arithmetic. */
+MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                   uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    mm__table(pool, MM__YOUNG0)[w] &= ~mask;
+    mm__table(pool, MM__YOUNG1)[w] &= ~mask;
+    mm__table(pool, MM__SUSPECT)[w] &= ~mask;
+    if (t->low) mm__bytes_set(bytes, mask, mm__resting_byte(h));
+    if (h->zone) {
+        for (; mask; mask &= mask - 1)
+            mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
+        return;
+    }
+    h->small_bytes -= mm__popcount(mask) * (size_t)pool->size;
+    mm__pool_put(h, pool, w, mask);
+}
+
+MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
+{
+    mm__table(pool, MM__TRASH)[w] &= ~mask;
+    if (pool->cache) {
+        mm__release_small(h, t, pool, w, mask);
+        return;
+    }
+    for (; mask; mask &= mask - 1) {
+        void *object = mm__object_at(h, pool, mm__ctz(mask));
+        mm__header_of(object)->flags |= MM__F_DEAD;
+        if (t->low == 0 && mm__defer_free(h, object)) continue;
+        mm__object_memory_free(h, object);
+    }
+}
+
+/* -- pools that may hold young objects -- */
+
+MM__PRIVATE bool mm__pool_young(const mm__bpool *pool)
+{
+    size_t words = mm__pool_words(pool);
+    for (size_t w = 0; w < words; w++)
+        if (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]) return true;
+    return false;
+}
+
+/* Put the pools in address order. */
+MM__PRIVATE mm__bpool *mm__young_merge(mm__bpool *a, mm__bpool *b)
+{
+    mm__bpool *head = NULL, **tail = &head;
+    while (a && b) {
+        mm__bpool **least = mm__position(a->blocks) < mm__position(b->blocks) ? &a : &b;
+        *tail = *least;
+        tail = &(*least)->next_young;
+        *least = *tail;
+    }
+    *tail = a ? a : b;
+    return head;
+}
+
+MM__PRIVATE mm__bpool *mm__young_sort(mm__bpool *list)
+{
+    mm__bpool *slow = list, *fast, *second;
+    if (list == NULL || list->next_young == NULL) return list;
+    for (fast = list->next_young; fast && fast->next_young;
+         fast = fast->next_young->next_young)
+        slow = slow->next_young;
+    second = slow->next_young;
+    slow->next_young = NULL;
+    return mm__young_merge(mm__young_sort(list), mm__young_sort(second));
+}
+
+/* Members get the byte that says "no reference counted yet". */
+MM__PRIVATE void mm__young_prepare(mm__heap *h, mm__trial *t)
+{
+    h->gc.young_pools = mm__young_sort(h->gc.young_pools);
+    for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young) {
+        size_t   words = mm__pool_words(pool);
+        uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes;
+        for (size_t w = 0; w < words; w++) {
+            mm__table(pool, MM__YOUNG0)[w] &= ~mm__table(pool, MM__FREE)[w];
+            mm__bytes_set(bytes + w * 64, mm__set_word(pool, w, t->set), t->low);
+        }
+    }
+}
+
+/* Pools without young objects leave the list; empty ones go back. */
+MM__PRIVATE void mm__young_tidy(mm__heap *h)
+{
+    mm__bpool *pool = h->gc.young_pools, *next;
+    h->gc.young_pools = NULL;
+    for (; pool; pool = next) {
+        mm__arena *arena = mm__A(pool);
+        next = pool->next_young;
+        pool->young = false;
+        if (pool->free < pool->count && mm__pool_young(pool)) {
+            mm__young_link(h, pool);
+        } else if (pool->cache && pool->free == pool->count) {
+            mm__pool_emptied(h, pool, true);
+        } else if (!pool->cache && arena->head.kind == MM__KIND_TRACKED &&
+                   pool->count && pool->free == pool->count) {
+            mm__run_units_free(h, arena, pool->unit, pool->unit);
+        }
+    }
+}
+
+/* -- what the mutator reports -- */
+
+MM__PRIVATE bool mm__marking(const mm__trial *t)
+{
+    return t->sliced && (t->phase == MM__COUNT || t->phase == MM__MARK ||
+                         (t->phase >= MM__RECOUNT_RESET && t->phase <= MM__REMARK));
+}
+
+/* The object is outside of the old trial: it and what it refers to are live. */
+MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
+{
+    mm__trial *t = &h->gc.old;
+    uint8_t   *byte = mm__byte(object);
+    if (!mm__blackening(h) || *byte > MM__SATURATED) return;
+    *byte = MM__LIVE;
+    if ((t->phase == MM__MARK || t->phase == MM__REMARK) &&
+        mm__position(object) <= t->position)
+        mm__stack_push(h, &t->marks, object);
+}
+
+/* An old object that was not quiet lost a reference and lives on. Keeps G3, G6. */
+MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
+{
+    mm__trial *t = &h->gc.old;
+    mm__bpool *pool;
+    uint64_t  *word, bit;
+    uint32_t   i;
+    if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return;
+    if (mm__marking(t)) mm__blacken(h, object);
+    if (t->phase == MM__UNQUIET) return; /* this trial will see it as it is now */
+    pool = mm__pool_at(mm__A(object), object);
+    i = mm__index_in(mm__A(object), object);
+    bit = UINT64_C(1) << (i & 63);
+    word = &mm__table(pool, MM__SUSPECT)[i / 64];
+    if (!(*word & bit)) h->gc.suspects++;
+    *word |= bit;
+    if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT || t->phase == MM__MARK)
+        mm__header_of(object)->gc |= MM__GC_QUIET;
+}
+
+/* A reference to the object was found or moved without its count telling. False: the
+   object is condemned already. */
+MM_API bool mm__barrier(void *object)
+{
+    mm__heap  *h = mm__H(mm_heap_of(object));
+    mm__trial *t = &h->gc.old;
+    if (mm__marking(t)) mm__blacken(h, object);
+    if (t->phase == MM__CONDEMN || t->phase == MM__RECONDEMN)
+        return *mm__byte(object) > MM__SATURATED || !t->sliced;
+    return true;
+}
+
+/* The object is freed by count: no trial may think of it any more. */
+MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
+{
+    mm__bpool *pool = mm__pool_at(mm__A(object), object);
+    uint32_t   i = mm__index_in(mm__A(object), object);
+    mm__table(pool, MM__TRASH)[i / 64] &= ~(UINT64_C(1) << (i & 63));
+    *mm__byte(object) = mm__resting_byte(h);
+}
+
+/* A large object that died during a trial keeps its memory until the trial ends: the
+   trial's cursor or stack may still name it. */
+MM__PRIVATE bool mm__defer_free(mm__heap *h, void *object)
+{
+    mm__arena *arena = mm__A(object);
+    if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return false;
+    if (arena->head.cache[((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT])
+        return false;
+    mm__store(object, h->gc.deferred);
+    h->gc.deferred = object;
+    return true;
+}
+
+MM__PRIVATE void mm__deferred_free(mm__heap *h)
+{
+    while (h->gc.deferred) {
+        void *object = h->gc.deferred;
+        h->gc.deferred = mm__load(object);
+        mm__object_memory_free(h, object);
+    }
+}
+
+/* -- the phases of a trial -- */
+
+/* Suspects are looked at from now on; young objects join the old. Keeps G3. */
+MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
+{
+    uint64_t *suspect = &mm__table(pool, MM__SUSPECT)[w], rest = *suspect & mask, young;
+    uint8_t  *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint64_t  promoted;
+    *suspect = 0;
+    t->visits += mm__popcount(rest);
+    for (; rest; rest &= rest - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
+        mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
+    }
+    if (!t->sliced) return;
+    young = mask & (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]);
+    if (young == 0) return;
+    young &= mm__not_live(bytes); /* blocks in the caches are not objects */
+    t->visits += mm__popcount(young);
+    promoted = h->gc.promoted;
+    mm__promote_word(h, t, pool, w, young);
+    h->gc.promoted = promoted; /* these are about to be looked at */
+}
+
+/* Bytes are 0 again; pools that emptied during the trial go back. Keeps G1. */
+MM__PRIVATE bool mm__reset(mm__heap *h, mm__trial *t)
+{
+    for (; t->at.arena < h->arena_count; t->at.arena++, t->at.unit = 0) {
+        mm__arena *arena = h->arenas[t->at.arena];
+        if (!mm__arena_tracked(arena)) continue;
+        if (arena->head.kind == MM__KIND_HUGE) {
+            arena->byte = 0;
+            continue;
+        }
+        while (t->at.unit < MM__UNITS) {
+            mm__bpool *pool = &arena->pool[t->at.unit++];
+            if (pool->count == 0) continue;
+            memset(arena->unit[pool->unit].bytes, 0, pool->count);
+            if (mm__out_of_budget(t, 32)) return false;
+        }
+    }
+    return true;
+}
+
+MM__PRIVATE void mm__emptied_pools_free(mm__heap *h)
+{
+    for (unsigned i = 2 * MM__CLASSES + 1; i < MM__CACHES; i++) {
+        mm__class *k = &h->klass[i];
+        for (mm__bpool *pool = k->first, *next; pool; pool = next) {
+            next = pool->next;
+            if (pool->free == pool->count) mm__pool_emptied(h, pool, true);
+        }
+    }
+}
+
+MM__PRIVATE void mm__garbage_append(mm__heap *h, void *object)
+{
+    mm__gc *gc = &h->gc;
+    if (!mm__array_reserve(h, (void **)(void *)&gc->garbage, gc->garbage_count,
+                           &gc->garbage_capacity, sizeof(void *)))
+        return;
+    mm_incref(object);
+    gc->garbage[gc->garbage_count++] = object;
+}
+
+/* Log what was found; with SAVEALL it is kept instead of cleared. */
+MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                uint64_t mask)
+{
+    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    for (uint64_t rest = mask; rest; rest &= rest - 1) {
+        unsigned i = mm__ctz(rest);
+        void    *object = mm__object_at(h, pool, w * 64 + i);
+        if (h->gc.debug & MM_GC_DEBUG_COLLECTABLE)
+            mm__log(h, MM_LOG_INFO, "gc: collectable %s %p", mm_type_name(object), object);
+        if (!(h->gc.debug & MM_GC_DEBUG_SAVEALL)) continue;
+        mm__garbage_append(h, object); /* without memory it stays where it is */
+        mm__table(pool, MM__TRASH)[w] &= ~(UINT64_C(1) << i);
+        mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
+        bytes[i] = t->low ? mm__resting_byte(h) : MM__LIVE;
+        mm__promote_word(h, t, pool, w, UINT64_C(1) << i);
+    }
+}
+
+MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
+{
+    switch (phase) {
+    case MM__UNQUIET: return mm__unquiet_word;
+    case MM__COUNT: case MM__RECOUNT: return mm__count_word;
+    case MM__CONDEMN: return mm__condemn_word;
+    case MM__WEAKEN: return mm__weaken_word;
+    case MM__FINALIZE: return mm__finalize_word;
+    case MM__RECOUNT_RESET: return mm__recount_reset_word;
+    case MM__RECONDEMN: return mm__recondemn_word;
+    case MM__FOUND: return mm__found_word;
+    case MM__SEAL: return mm__seal_word;
+    case MM__CLEAR: return mm__clear_word;
+    case MM__DISPOSE: return mm__dispose_word;
+    default: return mm__release_word;
+    }
+}
+
+/* Whether a phase has nothing to do in this trial. */
+MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phase phase)
+{
+    switch (phase) {
+    case MM__UNQUIET: case MM__RESET: return t->low != 0;
+    case MM__WEAKEN: case MM__CALL: return !t->weak;
+    case MM__FINALIZE: case MM__RECOUNT_RESET: case MM__RECOUNT: case MM__REMARK:
+    case MM__RECONDEMN: return !t->finalizers;
+    case MM__FOUND:
+        return !(h->gc.debug & (MM_GC_DEBUG_COLLECTABLE | MM_GC_DEBUG_SAVEALL));
+    case MM__SEAL: return !t->hooks;
+    case MM__CLEAR: return t->trash == t->members && t->outside == 0 && !t->finalizers;
+    case MM__DISPOSE: return !t->hooks && !t->finalizers;
+    default: return false;
+    }
+}
+
+MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
+{
+    memset(&t->at, 0, sizeof t->at);
+    t->position = 0;
+    if (!t->finalizers) return;
+    if (t->phase == MM__RECOUNT_RESET) mm__excess_clear(h, &h->gc.excess[t->low != 0]);
+    if (t->phase == MM__RECONDEMN) t->trash = 0;
+}
+
+/* Go on with the current phase. False: the budget ended. */
+MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
+{
+    switch (t->phase) {
+    case MM__MARK: case MM__REMARK: return mm__mark_all(h, t);
+    case MM__CALL: mm__weak_call_due(h); return true;
+    case MM__RESET: return mm__reset(h, t);
+    default: return mm__walk(h, t, mm__phase_fn(t->phase));
+    }
+}
+
+/* Run the trial on from where it is. True: it has ended. */
+MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
+{
+    while (t->phase <= MM__RESET) {
+        if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
+        t->phase = (mm__phase)(t->phase + 1);
+        if (t->phase == MM__WEAKEN && t->trash == 0) t->phase = MM__RESET;
+        mm__phase_begin(h, t);
+    }
+    t->found = t->trash;
+    mm__excess_clear(h, &h->gc.excess[t->low != 0]);
+    return true;
+}
+
+MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced)
+{
+    mm__stack marks = t->marks;
+    memset(t, 0, sizeof *t);
+    t->marks = marks;
+    t->set = set;
+    t->low = set == MM__SET_GEN0 || set == MM__SET_YOUNG ? 128 : 0;
+    t->sliced = sliced;
+    t->phase = t->low ? MM__COUNT : MM__UNQUIET;
+    t->generation = set == MM__SET_GEN0 ? 0 : set == MM__SET_YOUNG ? 1 : 2;
+    mm__flush_tracked(h);
+    if (t->low) mm__young_prepare(h, t);
+}
+
+/* -- collections: trials with counters, callbacks and statistics around them -- */
+
+MM__PRIVATE int64_t mm__gc_count0(const mm__heap *h)
+{
+    return h->gc.count_base + h->gc.credit_start - h->front.credit;
+}
+
+/* Start counting anew from `count0`: when must mm_new come back here? */
+MM__PRIVATE void mm__gc_credit_set(mm__heap *h, int64_t count0)
+{
+    const mm__gc *gc = &h->gc;
+    int64_t       credit = INT32_MAX;
+    if (gc->enabled && gc->threshold[0] > 0 && !gc->collecting) {
+        credit = gc->threshold[0] - count0;
+        if (gc->old.phase != MM__IDLE && credit > MM__SLICE_ALLOCATIONS)
+            credit = MM__SLICE_ALLOCATIONS;
+    }
+    if (credit < 0 || h->desc.gc_stress) credit = 0;
+    h->gc.count_base = count0;
+    h->gc.credit_start = h->front.credit = credit;
+}
+
+MM__PRIVATE void mm__gc_credit_reset(mm__heap *h)
+{
+    mm__gc_credit_set(h, mm__gc_count0(h));
+}
+
+MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t collected)
+{
+    mm_gc_info info;
+    info.stop = stop;
+    info.generation = generation;
+    info.collected = collected;
+    info.uncollectable = 0;
+    for (size_t i = 0; i < h->gc.callback_count; i++) {
+        mm__gc_callback callback = h->gc.callback[i];
+        callback.fn(&h->front, &info, callback.user);
+    }
+    if (h->gc.debug & MM_GC_DEBUG_STATS)
+        mm__log(h, MM_LOG_INFO, "gc: generation %d %s, %zu objects collected", generation,
+                stop ? "done" : "begins", collected);
+}
+
+MM__PRIVATE void mm__gc_pause(mm__heap *h, int generation, uint64_t start, size_t visits)
+{
+    mm_gc_generation_stats *s = &h->gc.stats[generation];
+    uint64_t ns = mm__clock_ns() - start, us = ns / 1000;
+    unsigned bucket = us < 2 ? 0 : mm__log2(us);
+    s->slices++;
+    s->pause_ns_total += ns;
+    if (ns > s->pause_ns_max) s->pause_ns_max = ns;
+    s->pauses[bucket < MM_PAUSE_BUCKETS ? bucket : MM_PAUSE_BUCKETS - 1]++;
+    h->gc.visits += visits;
+    if (visits > h->gc.visits_slice_max) h->gc.visits_slice_max = visits;
+}
+
+/* CPython's counters when generation g is collected. */
+MM__PRIVATE void mm__gc_counters(mm__heap *h, int g)
+{
+    mm__gc_credit_set(h, 0);
+    if (g == 0) {
+        h->gc.count1++;
+        return;
+    }
+    h->gc.count1 = 0;
+    h->gc.count2 = g == 1 ? h->gc.count2 + 1 : 0;
+}
+
+/* The young trial, whole, for a collection of generation g (2: in place of all). */
+MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
+{
+    mm__trial *t = &h->gc.young;
+    bool       was = h->gc.collecting;
+    h->gc.collecting = true;
+    mm__trial_begin(h, t, g ? MM__SET_YOUNG : MM__SET_GEN0, false);
+    t->generation = g;
+    mm__trial_run(h, t);
+    t->phase = MM__IDLE;
+    h->gc.collecting = was;
+}
+
+MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
+{
+    h->gc.stats[g].collections++;
+    h->gc.stats[g].collected += found;
+    h->gc.bytes_new = 0;
+    if (h->gc.old.phase == MM__IDLE) mm__deferred_free(h);
+    mm__young_tidy(h);
+    mm__gc_credit_reset(h);
+}
+
+/* A young collection; returns what it found. */
+MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g)
+{
+    mm__trial *t = &h->gc.young;
+    uint64_t   start = mm__clock_ns();
+    mm__gc_tell(h, false, g, 0);
+    mm__gc_counters(h, g);
+    mm__young_trial(h, g);
+    if (g) h->gc.long_lived_pending += t->members - t->found;
+    mm__collect_end(h, g, t->found);
+    mm__gc_pause(h, g, start, t->visits);
+    mm__gc_tell(h, true, g, t->found);
+    return t->found;
+}
+
+MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
+{
+    for (uint32_t i = 0; i < h->arena_count; i++)
+        if (mm__arena_tracked(h->arenas[i])) h->arenas[i]->head.barrier = on;
+}
+
+MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
+{
+    h->gc.suspects = h->gc.promoted = 0;
+    h->gc.long_lived_pending = 0;
+    h->gc.allocated = 0;
+    mm__trial_begin(h, &h->gc.old, sliced ? MM__SET_OLD : MM__SET_ALL, sliced);
+    mm__barriers_set(h, sliced);
+}
+
+MM__PRIVATE void mm__old_end(mm__heap *h)
+{
+    mm__trial *t = &h->gc.old;
+    t->phase = MM__IDLE;
+    mm__barriers_set(h, false);
+    h->gc.long_lived_total = t->members - t->found;
+    if (!t->sliced) h->gc.promoted = 0;
+    mm__emptied_pools_free(h);
+}
+
+/* Go on with the old trial: at most `visits` (SIZE_MAX: to the end) and, unless it
+   is 0, `us` microseconds. True: it has ended. */
+MM__NOINLINE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
+{
+    mm__trial *t = &h->gc.old;
+    uint64_t   start = mm__clock_ns();
+    size_t     before = t->visits;
+    bool       was = h->gc.collecting, done;
+    h->gc.collecting = true;
+    t->budget = visits > SIZE_MAX - t->visits ? SIZE_MAX : t->visits + visits;
+    t->deadline = us ? start + us * UINT64_C(1000) : 0;
+    done = mm__trial_run(h, t);
+    if (done) mm__old_end(h);
+    h->gc.collecting = was;
+    if (done) mm__collect_end(h, 2, t->found);
+    mm__gc_pause(h, 2, start, t->visits - before);
+    if (done && t->sliced) mm__gc_tell(h, true, 2, t->found);
+    return done;
+}
+
+/* An old trial in slices; the first slice is a young collection. */
+MM__PRIVATE void mm__old_start(mm__heap *h)
+{
+    mm__gc_tell(h, false, 2, 0);
+    mm__gc_counters(h, 2);
+    mm__old_begin(h, true);
+}
+
+/* If no old object lost a reference and none is new, what is garbage is young. */
+MM__PRIVATE bool mm__old_quiet(const mm__heap *h)
+{
+    return h->gc.suspects == 0 && h->gc.promoted == 0 && h->gc.debug == 0;
+}
+
+/* All generations, whole; returns what it found. */
+MM__NOINLINE size_t mm__collect_full(mm__heap *h)
+{
+    size_t   found = 0;
+    uint64_t start;
+    if (h->gc.old.phase != MM__IDLE) {
+        mm__old_slice(h, SIZE_MAX, 0);
+        found = h->gc.old.found;
+    }
+    start = mm__clock_ns();
+    mm__gc_tell(h, false, 2, 0);
+    mm__gc_counters(h, 2);
+    if (mm__old_quiet(h)) {
+        mm__young_trial(h, 2);
+        found += h->gc.young.found;
+        h->gc.long_lived_total += h->gc.young.members - h->gc.young.found;
+        h->gc.promoted = 0;
+        if (h->gc.suspects == 0) {
+            mm__collect_end(h, 2, h->gc.young.found);
+            mm__gc_pause(h, 2, start, h->gc.young.visits);
+            mm__gc_tell(h, true, 2, found);
+            return found;
+        }
+        h->gc.stats[2].collected += h->gc.young.found;
+    }
+    mm__old_begin(h, false);
+    mm__old_slice(h, SIZE_MAX, 0);
+    found += h->gc.old.found;
+    mm__gc_tell(h, true, 2, found);
+    return found;
+}
+
+/* -- when -- */
+
+MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
+{
+    return h->gc.pause_us != MM_GC_UNSLICED;
+}
+
+/* The oldest generation whose counter is over its threshold (behaviour G52). */
+MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
+{
+    const mm__gc *gc = &h->gc;
+    if (count0 <= gc->threshold[0]) return -1;
+    if (gc->count2 > gc->threshold[2] &&
+        gc->long_lived_pending * 4 >= gc->long_lived_total)
+        return 2;
+    return gc->count1 > gc->threshold[1] ? 1 : 0;
+}
+
+/* A slice of the old trial, larger the more was allocated since it began: live
+   objects must not reach 1.6 times what they were. */
+MM__PRIVATE void mm__gc_assist(mm__heap *h)
+{
+    mm__gc  *gc = &h->gc;
+    uint64_t live = gc->long_lived_total + gc->long_lived_total / 4 + 1000;
+    size_t   visits = MM__SLICE_VISITS;
+    uint32_t us = gc->pause_us;
+    gc->allocated += MM__SLICE_ALLOCATIONS;
+    if (gc->allocated > live / 6) visits *= 2, us = 0;
+    if (gc->allocated > live / 4) visits *= 8;
+    mm__old_slice(h, visits, us);
+}
+
+MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
+{
+    if (g < 2) {
+        mm__collect_young(h, g);
+    } else if (!mm__gc_sliced(h)) {
+        mm__collect_full(h);
+    } else {
+        mm__collect_young(h, 1);
+        if (h->gc.old.phase == MM__IDLE) mm__old_start(h);
+    }
+}
+
+/* Large objects count by their bytes: a few must do what many small ones would. */
+MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h)
+{
+    size_t large = h->run_bytes[0] + h->run_bytes[1] + h->run_bytes[2];
+    if (h->gc.collecting || !h->gc.enabled || h->gc.threshold[0] == 0) return false;
+    return h->gc.bytes_new > MM__BYTES_TRIGGER && h->gc.bytes_new > large / 3;
+}
+
+MM__PRIVATE void mm__gc_bytes(mm__heap *h)
+{
+    if (h->gc.old.phase != MM__IDLE || !mm__gc_sliced(h)) {
+        mm__collect_full(h);
+        return;
+    }
+    mm__collect_young(h, 1);
+    if (!mm__old_quiet(h)) mm__old_start(h);
+}
+
+/* mm_new's credit is used up. */
+MM__NOINLINE void mm__gc_auto(mm__heap *h)
+{
+    int64_t count0 = mm__gc_count0(h);
+    int     due;
+    if (h->gc.enabled && !h->gc.collecting) {
+        if (h->desc.gc_stress) {
+            mm__collect_full(h);
+        } else {
+            due = h->gc.threshold[0] > 0 ? mm__gc_due(h, count0) : -1;
+            if (due >= 0) mm__gc_collect_due(h, due);
+            if (h->gc.old.phase != MM__IDLE) mm__gc_assist(h);
+        }
+    }
+    mm__gc_credit_reset(h);
+}
+
+/* Out of memory: free what can be freed. True: it is worth another try. */
+MM__COLD bool mm__emergency(mm__heap *h)
+{
+    if (h->gc.collecting || h->in_emergency || h->destroying) return false;
+    h->in_emergency = true;
+    mm__drain_all(h);
+    mm__collect_full(h);
+    mm__drain_all(h);
+    mm__flush_all(h);
+    for (int i = 0; i < 2; i++) {
+        if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
+        h->spare[i] = NULL;
+    }
+    h->in_emergency = false;
+    return true;
+}
+
+/* -- entry points -- */
+
+MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
+{
+    mm__heap *h = mm__H(heap);
+    size_t    found;
+    if (generation < 0 || generation > 2) {
+        mm__fail(heap, MM_ERR_VALUE, "generation %d is not 0, 1 or 2", generation);
+        return 0;
+    }
+    if (h->gc.collecting) return 0;
+    mm__drain_all(h);
+    found = generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation);
+    mm__drain_all(h);
+    return found;
+}
+
+MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
+{
+    mm__heap *h = mm__H(heap);
+    uint32_t  us = budget_us ? budget_us : mm__gc_sliced(h) ? h->gc.pause_us : 100;
+    uint64_t  end = mm__clock_ns() + us * UINT64_C(1000);
+    if (h->gc.collecting) return false;
+    while (h->pending_free && !h->dying_depth) {
+        mm__drain_some(h);
+        if (mm__clock_ns() >= end) return true;
+    }
+    if (h->gc.old.phase == MM__IDLE) {
+        if (mm__gc_count0(h) > 4 * MM__SLICE_VISITS) {
+            mm__old_start(h); /* so many young ones are looked at in slices */
+        } else {
+            mm__collect_young(h, 1);
+            if (mm__old_quiet(h)) return h->pending_free != 0;
+            mm__old_start(h);
+        }
+    }
+    while (h->gc.old.phase != MM__IDLE) {
+        uint64_t now = mm__clock_ns();
+        if (now >= end) break;
+        mm__old_slice(h, SIZE_MAX, (uint32_t)((end - now) / 1000 + 1));
+    }
+    mm__gc_credit_reset(h);
+    return h->gc.old.phase != MM__IDLE || h->pending_free != 0;
+}
+
+MM_API void mm_gc_enable(mm_heap *heap)
+{
+    mm__H(heap)->gc.enabled = true;
+    mm__gc_credit_reset(mm__H(heap));
+}
+
+MM_API void mm_gc_disable(mm_heap *heap)
+{
+    mm__H(heap)->gc.enabled = false;
+    mm__gc_credit_reset(mm__H(heap));
+}
+
+MM_API bool mm_gc_is_enabled(const mm_heap *heap)
+{
+    return mm__H(heap)->gc.enabled;
+}
+
+MM_API void mm_gc_set_threshold(mm_heap *heap, int t0, int t1, int t2)
+{
+    int *threshold = mm__H(heap)->gc.threshold;
+    if (t0 >= 0) threshold[0] = t0;
+    if (t1 >= 0) threshold[1] = t1;
+    if (t2 >= 0) threshold[2] = t2;
+    mm__gc_credit_reset(mm__H(heap));
+}
+
+MM_API void mm_gc_get_threshold(const mm_heap *heap, int out[3])
+{
+    memcpy(out, mm__H(heap)->gc.threshold, 3 * sizeof(int));
+}
+
+MM_API void mm_gc_get_count(const mm_heap *heap, int out[3])
+{
+    const mm__heap *h = mm__H(heap);
+    int64_t count0 = mm__gc_count0(h);
+    out[0] = count0 > INT_MAX ? INT_MAX : (int)count0;
+    out[1] = h->gc.count1;
+    out[2] = h->gc.count2;
+}
+
+/* Visit the words of all tracked pools, whatever is under way. */
+typedef bool (*mm__pool_word_fn)(mm__heap *h, mm__bpool *pool, size_t w, void *context);
+
+MM__PRIVATE bool mm__each_word(mm__heap *h, mm__pool_word_fn fn, void *context)
+{
+    for (uint32_t a = 0; a < h->arena_count; a++) {
+        mm__arena *arena = h->arenas[a];
+        uint32_t   units = MM__UNITS;
+        if (!mm__arena_tracked(arena)) continue;
+        if (arena->head.kind == MM__KIND_HUGE) units = 1;
+        for (uint32_t u = 0; u < units; u++) {
+            mm__bpool *pool = &arena->pool[u];
+            size_t     words = mm__pool_words(pool);
+            for (size_t w = 0; w < words; w++)
+                if (!fn(h, pool, w, context)) return false;
+        }
+    }
+    return true;
+}
+
+MM__PRIVATE bool mm__tally_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+{
+    mm_gc_stats *out = (mm_gc_stats *)context;
+    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+    uint64_t y0 = used & mm__table(pool, MM__YOUNG0)[w];
+    uint64_t y1 = used & mm__table(pool, MM__YOUNG1)[w];
+    uint64_t frozen = used & mm__table(pool, MM__FROZEN)[w];
+    (void)h;
+    out->tracked[0] += mm__popcount(y0);
+    out->tracked[1] += mm__popcount(y1);
+    out->frozen += mm__popcount(frozen);
+    out->tracked[2] += mm__popcount(used & ~y0 & ~y1 & ~frozen);
+    return true;
+}
+
+MM_API void mm_gc_get_stats(mm_heap *heap, mm_gc_stats *out)
+{
+    mm__heap *h = mm__H(heap);
+    memset(out, 0, sizeof *out);
+    memcpy(out->generation, h->gc.stats, sizeof h->gc.stats);
+    out->visits = h->gc.visits;
+    out->visits_slice_max = h->gc.visits_slice_max;
+    out->suspects = h->gc.suspects;
+    out->pending_free = h->pending_free;
+    out->phase = (int)h->gc.old.phase;
+    if (h->gc.collecting) return; /* the caches cannot be emptied now */
+    mm__flush_tracked(h);
+    mm__each_word(h, mm__tally_word, out);
+}
+
+MM__PRIVATE bool mm__freeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+{
+    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+    uint64_t y0 = used & mm__table(pool, MM__YOUNG0)[w];
+    (void)context;
+    mm__table(pool, MM__FROZEN)[w] |= used;
+    mm__table(pool, MM__YOUNG0)[w] = 0;
+    mm__table(pool, MM__YOUNG1)[w] = 0;
+    for (; y0; y0 &= y0 - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(y0));
+        mm__header_of(object)->gc |= MM__GC_OLD;
+    }
+    return true;
+}
+
+MM_API void mm_gc_freeze(mm_heap *heap)
+{
+    mm__heap *h = mm__H(heap);
+    if (h->gc.collecting) return;
+    if (h->gc.old.phase != MM__IDLE) mm__old_slice(h, SIZE_MAX, 0);
+    mm__flush_tracked(h);
+    mm__each_word(h, mm__freeze_word, NULL);
+    mm__young_tidy(h);
+    h->gc.long_lived_total = h->gc.long_lived_pending = 0;
+}
+
+MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+{
+    uint64_t frozen = mm__table(pool, MM__FROZEN)[w];
+    (void)context;
+    mm__table(pool, MM__FROZEN)[w] = 0;
+    h->gc.promoted += mm__popcount(frozen);
+    for (; frozen; frozen &= frozen - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(frozen));
+        mm_header *header = mm__header_of(object);
+        if (!(mm__table(pool, MM__SUSPECT)[w] & (frozen & (0 - frozen))))
+            header->gc &= (uint8_t)~MM__GC_QUIET;
+    }
+    return true;
+}
+
+MM_API void mm_gc_unfreeze(mm_heap *heap)
+{
+    mm__heap *h = mm__H(heap);
+    if (h->gc.collecting) return;
+    if (h->gc.old.phase != MM__IDLE) mm__old_slice(h, SIZE_MAX, 0);
+    mm__flush_tracked(h);
+    mm__each_word(h, mm__unfreeze_word, NULL);
+}
+
+MM_API size_t mm_gc_get_freeze_count(const mm_heap *heap)
+{
+    mm_gc_stats stats;
+    memset(&stats, 0, sizeof stats);
+    mm__each_word(mm__H(heap), mm__tally_word, &stats);
+    return stats.frozen;
+}
+
+MM_API bool mm_gc_is_tracked(const void *object)
+{
+    return object && (mm__header_of(object)->flags & MM__F_TRACKED);
+}
+
+MM_API bool mm_gc_is_finalized(const void *object)
+{
+    return object && (mm__header_of(object)->flags & MM__F_FINALIZED);
+}
+
+MM_API int mm_gc_generation_of(const void *object)
+{
+    const mm__bpool *pool;
+    uint32_t i;
+    uint64_t bit;
+    if (!mm_gc_is_tracked(object)) return -1;
+    pool = mm__pool_at(mm__A(object), object);
+    i = mm__index_in(mm__A(object), object);
+    bit = UINT64_C(1) << (i & 63);
+    if (mm__table(pool, MM__FROZEN)[i / 64] & bit) return 3;
+    if (mm__table(pool, MM__YOUNG0)[i / 64] & bit) return 0;
+    return mm__table(pool, MM__YOUNG1)[i / 64] & bit ? 1 : 2;
+}
+
+typedef struct mm__query {
+    int    generation;     /* -1: all                                             */
+    void  *target;
+    bool   hit;
+    size_t count;
+    bool (*visit)(void *object, void *user);
+    void  *user;
+} mm__query;
+
+MM__PRIVATE uint64_t mm__generation_word(const mm__bpool *pool, size_t w, int generation)
+{
+    uint64_t used = mm__set_word(pool, w, MM__SET_ALL);
+    uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
+    switch (generation) {
+    case 0: return used & y0;
+    case 1: return used & y1;
+    case 2: return used & ~y0 & ~y1;
+    default: return used;
+    }
+}
+
+MM__PRIVATE bool mm__objects_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+{
+    mm__query *q = (mm__query *)context;
+    uint64_t   mask = mm__generation_word(pool, w, q->generation);
+    for (; mask; mask &= mask - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        if (mm__header_of(object)->flags & MM__F_DEAD) continue;
+        q->count++;
+        if (!q->visit(object, q->user)) return false;
+    }
+    return true;
+}
+
+MM_API size_t mm_gc_get_objects(mm_heap *heap, int generation,
+                                bool (*visit)(void *object, void *user), void *user)
+{
+    mm__query q = {generation, NULL, false, 0, visit, user};
+    if (generation < -1 || generation > 2) {
+        mm__fail(heap, MM_ERR_VALUE, "generation %d is not -1, 0, 1 or 2", generation);
+        return SIZE_MAX;
+    }
+    mm__flush_tracked(mm__H(heap));
+    mm__each_word(mm__H(heap), mm__objects_word, &q);
+    return q.count;
+}
+
+MM__PRIVATE void mm__hit_visit(void *child, void *context)
+{
+    mm__query *q = (mm__query *)context;
+    if (child == q->target) q->hit = true;
+}
+
+MM__PRIVATE bool mm__referrers_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+{
+    mm__query *q = (mm__query *)context;
+    uint64_t   mask = mm__generation_word(pool, w, -1);
+    for (; mask; mask &= mask - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        if (mm__header_of(object)->flags & MM__F_DEAD) continue;
+        q->hit = false;
+        mm__visit_refs(object, mm_type_of(object), mm__hit_visit, q);
+        if (!q->hit) continue;
+        q->count++;
+        if (!q->visit(object, q->user)) return false;
+    }
+    return true;
+}
+
+MM_API size_t mm_gc_get_referrers(void *object, bool (*visit)(void *referrer, void *user),
+                                  void *user)
+{
+    mm__query q = {-1, object, false, 0, visit, user};
+    mm__heap *h;
+    if (object == NULL) return 0;
+    h = mm__H(mm_heap_of(object));
+    mm__flush_tracked(h);
+    mm__each_word(h, mm__referrers_word, &q);
+    return q.count;
+}
+
+MM__PRIVATE void mm__referents_visit(void *child, void *context)
+{
+    mm__query *q = (mm__query *)context;
+    if (q->hit) return; /* told to stop */
+    q->count++;
+    if (!q->visit(child, q->user)) q->hit = true;
+}
+
+MM_API size_t mm_gc_get_referents(void *object, bool (*visit)(void *referent, void *user),
+                                  void *user)
+{
+    mm__query q = {-1, NULL, false, 0, visit, user};
+    if (object) mm__visit_refs(object, mm_type_of(object), mm__referents_visit, &q);
+    return q.count;
+}
+
+MM_API mm_status mm_gc_add_callback(mm_heap *heap, mm_gc_callback_fn fn, void *user)
+{
+    mm__gc *gc = &mm__H(heap)->gc;
+    if (!mm__array_reserve(mm__H(heap), (void **)(void *)&gc->callback,
+                           gc->callback_count, &gc->callback_capacity,
+                           sizeof *gc->callback))
+        return mm_last_status(heap);
+    gc->callback[gc->callback_count].fn = fn;
+    gc->callback[gc->callback_count++].user = user;
+    return MM_OK;
+}
+
+MM_API mm_status mm_gc_remove_callback(mm_heap *heap, mm_gc_callback_fn fn, void *user)
+{
+    mm__gc *gc = &mm__H(heap)->gc;
+    for (size_t i = 0; i < gc->callback_count; i++)
+        if (gc->callback[i].fn == fn && gc->callback[i].user == user) {
+            gc->callback_count--;
+            memmove(gc->callback + i, gc->callback + i + 1,
+                    (gc->callback_count - i) * sizeof *gc->callback);
+            return MM_OK;
+        }
+    mm__fail(heap, MM_ERR_KEY, "the collector has no such callback");
+    return MM_ERR_KEY;
+}
+
+MM_API void mm_gc_set_debug(mm_heap *heap, int flags)
+{
+    mm__H(heap)->gc.debug = flags;
+}
+
+MM_API int mm_gc_get_debug(const mm_heap *heap)
+{
+    return mm__H(heap)->gc.debug;
+}
+
+MM_API size_t mm_gc_garbage(mm_heap *heap, void *const **out)
+{
+    *out = mm__H(heap)->gc.garbage;
+    return mm__H(heap)->gc.garbage_count;
+}
+
+MM_API void mm_gc_clear_garbage(mm_heap *heap)
+{
+    mm__gc *gc = &mm__H(heap)->gc;
+    while (gc->garbage_count) mm_decref(gc->garbage[--gc->garbage_count]);
+}
+
+MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
+{
+    mm__H(heap)->gc.error_fn = fn;
+    mm__H(heap)->gc.error_user = user;
+}
+
+/* ============================================================================
+   >>weak.impl   Weak references, handles, finalize callbacks
+
+   The weak table maps an object to its weak references and its handle. It exists for
+   objects with MM__F_WEAK only; the others never look here. A finalize callback is a
+   weak reference with more fields, so that one list has all in order.
+
+   A handle is an index into heap->places and the generation of that place. The
+   generation rises when the object dies; a place whose 32 bits are used up is never
+   used again. So a handle cannot find a later object.
+
+   Invariants
+     W1  ref->target is NULL, or an object whose list (table entry) has ref
+     W2  an object has MM__F_WEAK exactly when the table has its entry
+     W3  a list starts with the callback-less reference, if there is one that is not
+         dead itself; then newest to oldest
+     W4  all references to an object are dead before the first callback runs
+     W5  nothing here allocates when an object dies
+     W6  places[entry->place - 1].object is the entry's object
+   ============================================================================ */
+
+struct mm_finalizer {
+    mm_weakref     ref;
+    mm_finalize_fn fn;
+    void          *argument;
+    mm_finalizer  *older, *newer;
+    bool           alive, atexit;
+};
+
+MM__PRIVATE void mm__weakref_dispose(void *object);
+
+static const mm_slot mm__weakref_slots[] = {MM_REF(mm_weakref, owned)};
+
+static mm_type mm__weakref_type = {
+    "weakref", sizeof(mm_weakref), mm__weakref_slots, 1, MM_TYPE_NO_WEAK, NULL,
+    NULL, mm__weakref_dispose, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+static mm_type mm__finalizer_type = {
+    "finalizer", sizeof(mm_finalizer), NULL, 0, MM_TYPE_NO_WEAK, &mm__weakref_type,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+/* -- the table: open addressing, linear probing, backward shift on removal -- */
+
+MM__PRIVATE size_t mm__weak_home(const mm__weak *weak, const void *object)
+{
+    uint64_t x = ((uintptr_t)object >> 4) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(x >> 24) & (weak->capacity - 1);
+}
+
+MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object)
+{
+    const mm__weak *weak = &h->weak;
+    size_t i;
+    if (weak->capacity == 0) return NULL;
+    for (i = mm__weak_home(weak, object); weak->entry[i].object;
+         i = (i + 1) & (weak->capacity - 1))
+        if (weak->entry[i].object == object) return &weak->entry[i];
+    return NULL;
+}
+
+MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
+{
+    size_t i = mm__weak_home(weak, object);
+    while (weak->entry[i].object) i = (i + 1) & (weak->capacity - 1);
+    return &weak->entry[i];
+}
+
+MM__PRIVATE bool mm__weak_grow(mm__heap *h)
+{
+    mm__weak old = h->weak, *weak = &h->weak;
+    size_t   capacity = old.capacity ? old.capacity * 2 : MM__PAGE / sizeof *old.entry;
+    mm__weak_entry *entry =
+        (mm__weak_entry *)mm__obtain(h, capacity * sizeof *entry, MM__PAGE);
+    if (entry == NULL) return false;
+    weak->entry = entry;
+    weak->capacity = capacity;
+    for (size_t i = 0; i < old.capacity; i++)
+        if (old.entry[i].object)
+            *mm__weak_vacancy(weak, old.entry[i].object) = old.entry[i];
+    if (old.capacity) mm__give_back(h, old.entry, old.capacity * sizeof *entry);
+    return true;
+}
+
+/* The object's entry, made if need be. NULL: no memory. */
+MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
+{
+    mm__weak       *weak = &h->weak;
+    mm__weak_entry *e = mm__weak_find(h, object);
+    if (e) return e;
+    if (weak->used * 2 >= weak->capacity && !mm__weak_grow(h)) return NULL;
+    e = mm__weak_vacancy(weak, object);
+    memset(e, 0, sizeof *e);
+    e->object = object;
+    weak->used++;
+    mm__header_of(object)->flags |= MM__F_WEAK;
+    return e;
+}
+
+/* Keeps W2. */
+MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
+{
+    mm__weak *weak = &h->weak;
+    size_t    mask = weak->capacity - 1, hole = (size_t)(e - weak->entry), i = hole;
+    mm__header_of(e->object)->flags &= (uint8_t)~MM__F_WEAK;
+    weak->used--;
+    for (;;) {
+        size_t home;
+        i = (i + 1) & mask;
+        if (weak->entry[i].object == NULL) break;
+        home = mm__weak_home(weak, weak->entry[i].object);
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            weak->entry[hole] = weak->entry[i];
+            hole = i;
+        }
+    }
+    weak->entry[hole].object = NULL;
+}
+
+/* -- places of handles -- */
+
+/* The place's handle finds nothing from now on. */
+MM__PRIVATE void mm__place_release(mm__heap *h, uint64_t place)
+{
+    mm__place *p = &h->front.places[place - 1];
+    p->object = NULL;
+    if (++p->generation == 0) return; /* used up */
+    p->next = (uint32_t)h->weak.free_place;
+    h->weak.free_place = place;
+}
+
+MM__PRIVATE uint64_t mm__place_acquire(mm__heap *h, void *object)
+{
+    mm__weak *weak = &h->weak;
+    uint64_t  place = weak->free_place;
+    if (place) {
+        weak->free_place = h->front.places[place - 1].next;
+    } else {
+        size_t capacity = (size_t)weak->place_capacity;
+        if (h->front.place_count >= UINT32_MAX) {
+            mm__fail(&h->front, MM_ERR_LIMIT, "2^32 handles are in use");
+            return 0;
+        }
+        if (!mm__array_reserve(h, (void **)(void *)&h->front.places,
+                               (size_t)h->front.place_count, &capacity,
+                               sizeof(mm__place)))
+            return 0;
+        weak->place_capacity = capacity;
+        place = ++h->front.place_count;
+        h->front.places[place - 1].generation = 1;
+    }
+    h->front.places[place - 1].object = object;
+    return place;
+}
+
+/* -- lists of references -- */
+
+MM__PRIVATE bool mm__weakref_dying(const mm_weakref *ref)
+{
+    return (mm__header_of(ref)->flags & MM__F_DEAD) != 0;
+}
+
+/* The callback-less reference that new ones share, or NULL. */
+MM__PRIVATE mm_weakref *mm__weak_shared(const mm__weak_entry *e)
+{
+    mm_weakref *first = e ? e->refs : NULL;
+    if (first == NULL || first->callback || mm_type_of(first) != &mm__weakref_type)
+        return NULL;
+    return mm__weakref_dying(first) ? NULL : first;
+}
+
+MM__PRIVATE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
+{
+    mm_weakref *before = ref->callback ? mm__weak_shared(e) : NULL;
+    ref->prev = before;
+    ref->next = before ? before->next : e->refs;
+    if (ref->next) ref->next->prev = ref;
+    if (before)
+        before->next = ref;
+    else
+        e->refs = ref;
+    ref->target = e->object;
+}
+
+/* Take a reference out of its target's list. Keeps W1, W2. */
+MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref)
+{
+    mm__weak_entry *e;
+    if (ref->target == NULL) return;
+    e = mm__weak_find(h, ref->target);
+    if (ref->prev)
+        ref->prev->next = ref->next;
+    else
+        e->refs = ref->next;
+    if (ref->next) ref->next->prev = ref->prev;
+    ref->target = NULL;
+    ref->next = ref->prev = NULL;
+    if (e->refs == NULL && e->place == 0) mm__weak_remove(h, e);
+}
+
+MM__PRIVATE void mm__weakref_dispose(void *object)
+{
+    mm__weak_unlink(mm__H(mm_heap_of(object)), (mm_weakref *)object);
+}
+
+/* -- the death of a target -- */
+
+/* Kill all references to the object; its entry and handle go. Returns the list. */
+MM__PRIVATE mm_weakref *mm__weak_kill(mm__heap *h, void *object)
+{
+    mm__weak_entry *e = mm__weak_find(h, object);
+    mm_weakref     *list = e->refs;
+    if (e->place) mm__place_release(h, e->place);
+    mm__weak_remove(h, e);
+    for (mm_weakref *ref = list; ref; ref = ref->next) ref->target = NULL;
+    return list;
+}
+
+MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
+{
+    mm_weak_fn callback = ref->callback;
+    void      *user = ref->user;
+    ref->callback = NULL;
+    if (callback && !callback(ref, user)) mm__hook_failed(h, ref, "weak callback");
+    mm_decref(ref);
+}
+
+/* Of a list of dead references, keep those that will be called, with a reference. */
+MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list, bool in_trial)
+{
+    mm_weakref *first = NULL, **end = &first, *next;
+    for (; list; list = next) {
+        next = list->next;
+        list->next = list->prev = NULL;
+        if (list->callback == NULL || mm__weakref_dying(list)) continue;
+        if (in_trial && mm__in_trash(list)) continue;
+        mm_incref(list);
+        *end = list;
+        end = &list->next;
+    }
+    return first;
+}
+
+/* By count: kill, then call, newest first. */
+MM__PRIVATE void mm__weak_died(mm__heap *h, void *object)
+{
+    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object), false), *next;
+    for (; list; list = next) {
+        next = list->next;
+        list->next = NULL;
+        mm__weak_call(h, list);
+    }
+}
+
+/* By the collector: kill now, call when all of the trash is weakly dead. */
+MM__PRIVATE void mm__weak_condemned(mm__heap *h, mm__trial *t, void *object)
+{
+    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object), true);
+    (void)t;
+    if (list == NULL) return;
+    if (h->gc.calls == NULL) h->gc.calls_end = &h->gc.calls;
+    *h->gc.calls_end = list;
+    while (list->next) list = list->next;
+    h->gc.calls_end = &list->next;
+}
+
+MM__PRIVATE void mm__weak_call_due(mm__heap *h)
+{
+    while (h->gc.calls) {
+        mm_weakref *ref = h->gc.calls;
+        h->gc.calls = ref->next;
+        ref->next = NULL;
+        mm__weak_call(h, ref);
+    }
+}
+
+MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object)
+{
+    mm_weakref *ref = mm__weak_kill(h, object), *next;
+    for (; ref; ref = next) {
+        next = ref->next;
+        ref->next = ref->prev = NULL;
+        ref->callback = NULL;
+    }
+}
+
+/* -- weak references -- */
+
+/* Whether a weak reference to the object may be made; else says why not. */
+MM__PRIVATE bool mm__weak_allowed(mm_heap *heap, const void *target)
+{
+    if (mm_type_of(target)->flags & MM_TYPE_NO_WEAK)
+        return mm__fail(heap, MM_ERR_TYPE, "objects of type %s cannot be weakly referenced",
+                        mm_type_name(target));
+    if (mm__header_of(target)->flags & (MM__F_DEAD | MM__F_TRASH))
+        return mm__fail(heap, MM_ERR_STATE, "%s %p is being freed", mm_type_name(target),
+                        target);
+    return true;
+}
+
+MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target, mm_weak_fn callback,
+                                         void *user, bool owning)
+{
+    mm_heap        *heap = target ? mm_heap_of(target) : NULL;
+    bool            shares = callback == NULL && !owning;
+    mm__weak_entry *e;
+    mm_weakref     *ref;
+    if (target == NULL) {
+        mm__fail(NULL, MM_ERR_VALUE, "a weak reference to NULL");
+        return NULL;
+    }
+    if (!mm__weak_allowed(heap, target)) return NULL;
+    ref = shares ? mm__weak_shared(mm__weak_find(mm__H(heap), target)) : NULL;
+    if (ref) return (mm_weakref *)mm__newref(ref);
+    ref = (mm_weakref *)mm__new(heap, type, type->size);
+    if (ref == NULL) return NULL;
+    e = mm__weak_enter(mm__H(heap), target);
+    if (e == NULL) {
+        mm_decref(ref);
+        return NULL;
+    }
+    if (shares && mm__weak_shared(e)) { /* made by a collection during mm__new */
+        mm_weakref *shared = (mm_weakref *)mm__newref(mm__weak_shared(e));
+        mm_decref(ref);
+        return shared;
+    }
+    ref->callback = callback;
+    ref->user = user;
+    if (owning) mm_set(&ref->owned, user);
+    mm__weak_link(mm__weak_find(mm__H(heap), target), ref);
+    return ref;
+}
+
+MM_API mm_weakref *mm_weakref_new(void *target, mm_weak_fn callback, void *user)
+{
+    return mm__weakref_make(&mm__weakref_type, target, callback, user, false);
+}
+
+MM_API mm_weakref *mm_weakref_new_owning(void *target, mm_weak_fn callback, void *user)
+{
+    return mm__weakref_make(&mm__weakref_type, target, callback, user, true);
+}
+
+MM_API bool mm_weakref_is_dead(const mm_weakref *ref)
+{
+    return ref->target == NULL || (mm__header_of(ref->target)->flags & MM__F_DEAD);
+}
+
+MM__PRIVATE mm__weak_entry *mm__weak_entry_of(const void *object)
+{
+    if (object == NULL || !(mm__header_of(object)->flags & MM__F_WEAK)) return NULL;
+    return mm__weak_find(mm__H(mm_heap_of(object)), object);
+}
+
+MM_API size_t mm_weakref_count(const void *object)
+{
+    mm__weak_entry *e = mm__weak_entry_of(object);
+    size_t n = 0;
+    for (mm_weakref *ref = e ? e->refs : NULL; ref; ref = ref->next)
+        n += !mm__weakref_dying(ref);
+    return n;
+}
+
+MM_API mm_weakref *mm_weakref_list(const void *object, size_t i)
+{
+    mm__weak_entry *e = mm__weak_entry_of(object);
+    for (mm_weakref *ref = e ? e->refs : NULL; ref; ref = ref->next)
+        if (!mm__weakref_dying(ref) && i-- == 0) return ref;
+    return NULL;
+}
+
+MM_API mm_weak_fn mm_weakref_callback(const mm_weakref *ref)
+{
+    return ref->target ? ref->callback : NULL;
+}
+
+MM_API void *mm_weakref_user(const mm_weakref *ref)
+{
+    return ref->target ? ref->user : NULL;
+}
+
+MM_API bool mm_weakref_equal(const mm_weakref *a, const mm_weakref *b)
+{
+    const mm_type *type;
+    if (mm_weakref_is_dead(a) || mm_weakref_is_dead(b)) return a == b;
+    if (a->target == b->target) return true;
+    type = mm_type_of(a->target);
+    return type->equal && type->equal(a->target, b->target);
+}
+
+MM_API bool mm_weakref_hash(mm_weakref *ref, uint64_t *out)
+{
+    const mm_type *type;
+    if (ref->hash == 0) {
+        if (mm_weakref_is_dead(ref)) return false;
+        type = mm_type_of(ref->target);
+        ref->hash = type->hash ? type->hash(ref->target)
+                               : ((uintptr_t)ref->target >> 4) *
+                                     UINT64_C(0x9E3779B97F4A7C15);
+        if (ref->hash == 0) ref->hash = 1;
+    }
+    *out = ref->hash;
+    return true;
+}
+
+MM_API void mm_weakref_clear_all(void *object)
+{
+    if (mm__weak_entry_of(object)) mm__weak_silence(mm__H(mm_heap_of(object)), object);
+}
+
+/* -- handles -- */
+
+MM_API mm_handle mm_handle_of(void *object)
+{
+    mm__heap       *h;
+    mm__weak_entry *e;
+    if (object == NULL || !mm__weak_allowed(mm_heap_of(object), object)) return 0;
+    h = mm__H(mm_heap_of(object));
+    e = mm__weak_enter(h, object);
+    if (e == NULL) return 0;
+    if (e->place == 0) e->place = mm__place_acquire(h, object);
+    if (e->place == 0) {
+        if (e->refs == NULL) mm__weak_remove(h, e);
+        return 0;
+    }
+    return (e->place - 1) << 32 | h->front.places[e->place - 1].generation;
+}
+
+MM_API bool mm_handle_valid(const mm_heap *heap, mm_handle handle)
+{
+    return mm_handle_borrow(heap, handle) != NULL;
+}
+
+/* -- finalize callbacks -- */
+
+MM__PRIVATE void mm__finalizer_unregister(mm__heap *h, mm_finalizer *f)
+{
+    if (f->older)
+        f->older->newer = f->newer;
+    else
+        h->weak.oldest = f->newer;
+    if (f->newer)
+        f->newer->older = f->older;
+    else
+        h->weak.newest = f->older;
+    f->alive = false;
+}
+
+MM__PRIVATE bool mm__finalizer_fire(mm_weakref *ref, void *user)
+{
+    mm_finalizer *f = (mm_finalizer *)ref;
+    (void)user;
+    if (!f->alive) return true;
+    mm__finalizer_unregister(mm__H(mm_heap_of(f)), f);
+    f->fn(f->argument);
+    mm_decref(f); /* the registry's */
+    return true;
+}
+
+MM_API mm_finalizer *mm_finalize(void *p, mm_finalize_fn fn, void *user)
+{
+    mm_finalizer *f = (mm_finalizer *)mm__weakref_make(&mm__finalizer_type, p,
+                                                       mm__finalizer_fire, NULL, false);
+    mm__weak *weak;
+    if (f == NULL) return NULL;
+    weak = &mm__H(mm_heap_of(f))->weak;
+    f->fn = fn;
+    f->argument = user;
+    f->alive = f->atexit = true;
+    f->older = weak->newest;
+    if (weak->newest)
+        weak->newest->newer = f;
+    else
+        weak->oldest = f;
+    weak->newest = f;
+    return (mm_finalizer *)mm__newref(f);
+}
+
+MM_API bool mm_finalizer_alive(const mm_finalizer *f)
+{
+    return f->alive;
+}
+
+MM_API bool mm_finalizer_call(mm_finalizer *f)
+{
+    if (!f->alive) return false;
+    mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
+    return mm__finalizer_fire(&f->ref, NULL);
+}
+
+MM_API bool mm_finalizer_detach(mm_finalizer *f)
+{
+    if (!f->alive) return false;
+    mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
+    mm__finalizer_unregister(mm__H(mm_heap_of(f)), f);
+    mm_decref(f);
+    return true;
+}
+
+MM_API void *mm_finalizer_peek(const mm_finalizer *f)
+{
+    return f->alive ? mm_weakref_get(&f->ref) : NULL;
+}
+
+MM_API void mm_finalizer_set_atexit(mm_finalizer *f, bool atexit)
+{
+    f->atexit = atexit;
+}
+
+/* At heap destroy: newest first; those registered meanwhile are newer still. */
+MM__PRIVATE void mm__finalizers_at_exit(mm__heap *h)
+{
+    mm_finalizer *f = h->weak.newest;
+    while (f) {
+        if (f->atexit) {
+            mm_finalizer_call(f);
+            f = h->weak.newest;
+        } else {
+            f = f->older;
+        }
+    }
+    while (h->weak.newest) mm_finalizer_detach(h->weak.newest);
+}
+
+/* W1..W3, W6. */
+MM__PRIVATE bool mm__check_weak(mm__heap *h)
+{
+    bool   ok = true;
+    size_t used = 0;
+    for (size_t i = 0; i < h->weak.capacity; i++) {
+        mm__weak_entry *e = &h->weak.entry[i];
+        if (e->object == NULL) continue;
+        used++;
+        if (!(mm__header_of(e->object)->flags & MM__F_WEAK))
+            ok = mm__broken(h, "W2", e->object);
+        for (mm_weakref *ref = e->refs, *prev = NULL; ref; prev = ref, ref = ref->next)
+            if (ref->target != e->object || ref->prev != prev)
+                ok = mm__broken(h, "W1", ref);
+        if (e->place && h->front.places[e->place - 1].object != e->object)
+            ok = mm__broken(h, "W6", e->object);
+    }
+    return used == h->weak.used ? ok : mm__broken(h, "W2", h->weak.entry);
+}
+
+/* ============================================================================
+   >>region.impl   Bump allocation with mark and rewind
+
+   A region is a stack of segments: the caller's buffer first, if there is one,
+   then chunks of the heap. `chunk` is the newest one; while it is NULL the region
+   bumps through the buffer. A chunk starts with its header:
+
+      chunk -> | previous | size | used_before | blocks ... cursor ... limit |
+
+   Invariants
+     R1  cursor and limit are both NULL, or both multiples of 16 inside the newest
+         segment with cursor <= limit: so a block that fits also fits rounded up
+     R2  used_before of the region is that of the newest chunk, 0 in the buffer;
+         used_before of a chunk is what the segments below it had handed out
+     R3  high_water is the most there ever was, but for what has been handed out
+         since the cursor last went back: whoever moves it back notes it first
+   ============================================================================ */
+
+enum {
+    MM__CHUNK_MIN = 4 * 1024, /* the first chunk; each next one is twice as large  */
+    MM__CHUNK_MAX = 64 * 1024 /* up to this, but for blocks that need more         */
+};
+
+struct mm__chunk {
+    mm__chunk *previous;
+    size_t     size; /* of the whole chunk, header included                        */
+    size_t     used_before;
+};
+
+/* The header of a chunk, rounded up so that its first block is aligned. */
+#define MM__CHUNK_HEAD ((sizeof(mm__chunk) + 15) & ~(size_t)15)
+
+MM__PRIVATE char *mm__chunk_start(mm__chunk *chunk)
+{
+    return (char *)chunk + MM__CHUNK_HEAD;
+}
+
+MM__PRIVATE char *mm__chunk_end(mm__chunk *chunk)
+{
+    return (char *)chunk + (chunk->size & ~(size_t)15);
+}
+
+/* First and last aligned byte of the buffer; both NULL if not one block fits. */
+MM__PRIVATE void mm__region_buffer(const mm_region *region, char **start, char **end)
+{
+    uintptr_t address = (uintptr_t)region->buffer;
+    size_t skip = (size_t)(0 - address) & 15;
+    *start = *end = NULL;
+    if (region->buffer == NULL || region->buffer_size < skip + 16) return;
+    *start = region->buffer + skip;
+    *end = *start + ((region->buffer_size - skip) & ~(size_t)15);
+}
+
+/* Bounds of the newest segment. */
+MM__PRIVATE void mm__region_segment(const mm_region *region, char **start, char **end)
+{
+    if (region->chunk == NULL) {
+        mm__region_buffer(region, start, end);
+    } else {
+        *start = mm__chunk_start(region->chunk);
+        *end = mm__chunk_end(region->chunk);
+    }
+}
+
+/* Regions belong to the caller and are in no list of the heap: the check of the
+   heap cannot reach them. Here the region checks itself where it leaves the fast
+   path, with MEMMGR_CHECK >= 2. */
+MM__PRIVATE bool mm__check_region(const mm_region *region)
+{
+    char *start, *end;
+    size_t before = region->chunk == NULL ? 0 : region->chunk->used_before;
+    bool good;
+    mm__region_segment(region, &start, &end);
+    if (region->cursor == NULL)
+        good = region->limit == NULL && region->chunk == NULL;
+    else
+        good = region->cursor >= start && region->cursor <= region->limit &&
+               region->limit == end && ((uintptr_t)region->cursor & 15) == 0;
+    good = good && region->used_before == before;
+    if (!good)
+        mm__log(mm__H(region->heap), MM_LOG_BUG,
+                "region %p breaks R1 or R2: chunk %p, cursor %p, limit %p",
+                (const void *)region, (void *)region->chunk, (void *)region->cursor,
+                (void *)region->limit);
+    return good;
+}
+
+#if MEMMGR_CHECK >= 2
+#define MM__REGION_CHECK(region) ((void)mm__check_region(region))
+#else
+#define MM__REGION_CHECK(region) ((void)0)
+#endif
+
+/* Without a heap there is nobody to tell; NULL says it. */
+MM__PRIVATE void *mm__region_fail(const mm_region *region, mm_status status,
+                                  size_t size)
+{
+    if (region->heap != NULL)
+        mm__fail(region->heap, status, "region: cannot allocate %zu bytes", size);
+    return NULL;
+}
+
+/* Keeps R3: to be called before the cursor moves back. */
+MM__PRIVATE void mm__region_note(mm_region *region)
+{
+    size_t used = mm_region_used(region);
+    if (used > region->high_water) region->high_water = used;
+}
+
+/* Go to the start of the newest segment. Keeps R1 and R2. */
+MM__PRIVATE void mm__region_restart(mm_region *region)
+{
+    mm__region_segment(region, &region->cursor, &region->limit);
+    region->used_before = region->chunk == NULL ? 0 : region->chunk->used_before;
+}
+
+MM__PRIVATE void mm__region_pop(mm_region *region)
+{
+    mm__chunk *chunk = region->chunk;
+    region->chunk = chunk->previous;
+    mm_free(region->heap, chunk);
+}
+
+MM__PRIVATE size_t mm__region_next_size(const mm_region *region)
+{
+    size_t size = region->chunk == NULL ? 0 : region->chunk->size;
+    if (size < MM__CHUNK_MIN / 2) return MM__CHUNK_MIN;
+    return size < MM__CHUNK_MAX / 2 ? 2 * size : (size_t)MM__CHUNK_MAX;
+}
+
+/* A new chunk with room for size bytes. false: nothing has changed. */
+MM__PRIVATE bool mm__region_push(mm_region *region, size_t size)
+{
+    size_t total = mm__region_next_size(region);
+    mm__chunk *chunk;
+    if (total - MM__CHUNK_HEAD < size)
+        total = MM__CHUNK_HEAD + ((size + 15) & ~(size_t)15);
+    chunk = (mm__chunk *)mm_alloc(region->heap, total);
+    if (chunk == NULL) return false;
+    chunk->previous = region->chunk;
+    chunk->size = total;
+    chunk->used_before = mm_region_used(region);
+    region->chunk = chunk;
+    mm__region_restart(region);
+    return true;
+}
+
+/* mm_region_alloc where the newest segment is full, or there is none. */
+MM_API void *mm__region_slow(mm_region *region, size_t size)
+{
+    if (size > SIZE_MAX - MM__CHUNK_HEAD - 16)
+        return mm__region_fail(region, MM_ERR_OVERFLOW, size);
+    if (region->heap == NULL) return NULL;
+    MM__REGION_CHECK(region);
+    /* The heap has said why, if not: NULL, and the region is as it was. */
+    return mm__region_push(region, size) ? mm_region_alloc(region, size) : NULL;
+}
+
+MM_API void *mm__region_array(mm_region *region, size_t count, size_t size)
+{
+    if (size != 0 && count > SIZE_MAX / size)
+        return mm__region_fail(region, MM_ERR_OVERFLOW, SIZE_MAX);
+    return mm_region_alloc(region, count * size);
+}
+
+MM_API void mm_region_init(mm_region *region, mm_heap *heap)
+{
+    mm_region_init_buffer(region, heap, NULL, 0);
+}
+
+MM_API void mm_region_init_buffer(mm_region *region, mm_heap *heap, void *buffer,
+                                  size_t size)
+{
+    memset(region, 0, sizeof *region);
+    region->heap = heap;
+    region->buffer = (char *)buffer;
+    region->buffer_size = size;
+    mm__region_restart(region);
+}
+
+/* Whether p is the newest block and was made with old_size bytes. */
+MM__PRIVATE bool mm__region_newest(const mm_region *region, const char *p,
+                                   size_t old_size)
+{
+    size_t distance = (size_t)((uintptr_t)region->cursor - (uintptr_t)p);
+    return old_size <= distance && distance == ((old_size + 15) & ~(size_t)15);
+}
+
+MM_API void *mm_region_grow(mm_region *region, void *p, size_t old_size, size_t size)
+{
+    char *block = (char *)p;
+    void *copy;
+    if (p == NULL) return mm_region_alloc(region, size);
+    if (mm__region_newest(region, block, old_size) &&
+        size <= (size_t)(region->limit - block)) {
+        mm__region_note(region);
+        region->cursor = block + ((size + 15) & ~(size_t)15);
+        if (region->zero && size > old_size)
+            memset(block + old_size, 0, size - old_size);
+        return p;
+    }
+    if (size <= old_size) return p;
+    copy = mm_region_alloc(region, size);
+    return copy == NULL ? NULL : memcpy(copy, p, old_size);
+}
+
+MM_API char *mm_region_strdup(mm_region *region, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    void *copy = mm_region_alloc(region, size);
+    return copy == NULL ? NULL : (char *)memcpy(copy, text, size);
+}
+
+MM_API char *mm_region_printf(mm_region *region, const char *format, ...)
+{
+    va_list args;
+    int length;
+    char *text;
+    va_start(args, format);
+    length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0) return (char *)mm__region_fail(region, MM_ERR_VALUE, 0);
+    text = (char *)mm_region_alloc(region, (size_t)length + 1);
+    if (text == NULL) return NULL;
+    va_start(args, format);
+    vsnprintf(text, (size_t)length + 1, format, args);
+    va_end(args);
+    return text;
+}
+
+MM_API mm_region_mark mm_region_mark_here(const mm_region *region)
+{
+    mm_region_mark mark;
+    mark.chunk = region->chunk;
+    mark.cursor = region->cursor;
+    return mark;
+}
+
+/* Whether the region still has what the mark points to. */
+MM__PRIVATE bool mm__region_has(const mm_region *region, mm_region_mark mark)
+{
+    const mm__chunk *chunk = region->chunk;
+    if (chunk == mark.chunk) return mark.cursor <= region->cursor;
+    while (chunk != NULL && chunk != mark.chunk) chunk = chunk->previous;
+    return chunk == mark.chunk;
+}
+
+MM_API void mm_region_rewind(mm_region *region, mm_region_mark mark)
+{
+    if (!mm__region_has(region, mark)) {
+        mm__bug(mm__H(region->heap),
+                "region %p: rewind to a mark that an earlier rewind, reset or free"
+                " made invalid",
+                (void *)region);
+        return;
+    }
+    mm__region_note(region);
+    while (region->chunk != mark.chunk) mm__region_pop(region);
+    mm__region_restart(region);
+    region->cursor = mark.cursor;
+    MM__REGION_CHECK(region);
+}
+
+/* The chunk to keep: the largest, unless the buffer is no smaller. */
+MM__PRIVATE mm__chunk *mm__region_largest(const mm_region *region)
+{
+    mm__chunk *chunk = region->chunk, *largest = NULL;
+    size_t size = region->buffer_size;
+    for (; chunk != NULL; chunk = chunk->previous) {
+        if (chunk->size <= size) continue;
+        largest = chunk;
+        size = chunk->size;
+    }
+    return largest;
+}
+
+/* Free every chunk but one, which may be NULL, and start again. */
+MM__PRIVATE void mm__region_empty(mm_region *region, mm__chunk *kept)
+{
+    mm__region_note(region);
+    while (region->chunk != NULL) {
+        if (region->chunk == kept)
+            region->chunk = kept->previous;
+        else
+            mm__region_pop(region);
+    }
+    if (kept != NULL) {
+        kept->previous = NULL;
+        kept->used_before = 0;
+        region->chunk = kept;
+    }
+    mm__region_restart(region);
+}
+
+MM_API void mm_region_reset(mm_region *region)
+{
+    mm__region_empty(region, mm__region_largest(region));
+}
+
+MM_API void mm_region_free(mm_region *region)
+{
+    mm__region_empty(region, NULL);
+}
+
+MM_API size_t mm_region_used(const mm_region *region)
+{
+    char *start, *end;
+    mm__region_segment(region, &start, &end);
+    if (start == NULL) return 0;
+    return region->used_before + (size_t)(region->cursor - start);
+}
+
+MM_API size_t mm_region_high_water(const mm_region *region)
+{
+    size_t used = mm_region_used(region);
+    return used > region->high_water ? used : region->high_water;
+}
+/* ============================================================================
+   >>str.impl   Immutable strings and interning
+
+   The intern table is an open-addressing array of (hash, string) with linear
+   probing, at most two thirds full: a hit reads one line of the table and the
+   string. It borrows its strings; the disposer of a string takes its entry out
+   by shifting the ones behind it back, which needs no memory and no tombstones.
+   Allocating may run a collection, and that user code, which may intern too: so
+   whoever allocates looks the content up again before it changes the table.
+
+   Invariants
+     S1  an entry is in use exactly when its hash is not 0; count and bytes are the
+         totals over the entries in use
+     S2  from the home of an entry (hash & mask) to the entry there is no empty one,
+         and no content stands in the table twice
+     S3  interned is 1 exactly for the strings in the table; a string that is dead
+         but not yet disposed of may be among them, and is never handed out
+     S4  hash is 0 or the hash of the content under the heap's seed, and not 0
+     S5  text ends with a NUL inside the string's block
+   ============================================================================ */
+
+enum { MM__INTERN_MIN = 64 }; /* entries of the smallest table */
+
+/* Bytes of text that the struct itself has room for, the NUL included. */
+#define MM__STR_INLINE (sizeof(mm_str) - offsetof(mm_str, text))
+
+/* --- the hash: 64-bit words folded by a 128-bit product --- */
+
+/* Fractional digits of pi: constants nobody chose. */
+#define MM__HASH_A UINT64_C(0x243f6a8885a308d3)
+#define MM__HASH_B UINT64_C(0x13198a2e03707344)
+#define MM__HASH_C UINT64_C(0xa4093822299f31d0)
+#define MM__HASH_D UINT64_C(0x082efa98ec4e6c89)
+
+/* The product of two words as high and low half, without a 128-bit type. */
+MM__PRIVATE void mm__multiply_long(uint64_t a, uint64_t b, uint64_t *high,
+                                   uint64_t *low)
+{
+    uint64_t a0 = a & UINT32_MAX, a1 = a >> 32, b0 = b & UINT32_MAX, b1 = b >> 32;
+    uint64_t p00 = a0 * b0, p01 = a0 * b1, p10 = a1 * b0, p11 = a1 * b1;
+    uint64_t middle = (p00 >> 32) + (p01 & UINT32_MAX) + (p10 & UINT32_MAX);
+    *high = p11 + (p01 >> 32) + (p10 >> 32) + (middle >> 32);
+    *low = (middle << 32) | (p00 & UINT32_MAX);
+}
+
+MM__PRIVATE void mm__multiply(uint64_t a, uint64_t b, uint64_t *high, uint64_t *low)
+{
+#if defined(__SIZEOF_INT128__)
+    __extension__ unsigned __int128 product = (unsigned __int128)a * b;
+    *high = (uint64_t)(product >> 64);
+    *low = (uint64_t)product;
+#else
+    mm__multiply_long(a, b, high, low);
+#endif
+}
+
+/* Every bit of the result depends on every bit of a and b. */
+MM__PRIVATE uint64_t mm__fold(uint64_t a, uint64_t b)
+{
+    uint64_t high, low;
+    mm__multiply(a, b, &high, &low);
+    return high ^ low;
+}
+
+MM__PRIVATE uint64_t mm__load64(const void *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+MM__PRIVATE uint64_t mm__load32(const void *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* All of 0..16 bytes in two words; the loads overlap instead of branching. */
+MM__PRIVATE void mm__load_short(const unsigned char *p, size_t n, uint64_t word[2])
+{
+    if (n >= 8) {
+        word[0] = mm__load64(p);
+        word[1] = mm__load64(p + n - 8);
+    } else if (n >= 4) {
+        word[0] = mm__load32(p);
+        word[1] = mm__load32(p + n - 4);
+    } else if (n > 0) {
+        word[0] = ((uint64_t)p[0] << 16) | ((uint64_t)p[n / 2] << 8) | p[n - 1];
+        word[1] = 0;
+    } else {
+        word[0] = word[1] = 0;
+    }
+}
+
+/* All but the last 1..16 of n > 16 bytes: three lanes, so that the products do not
+   wait for each other, then steps of 16. Both factors of every product carry the
+   secret: were one of them known, data could make it 0 and wipe out the other. */
+MM__PRIVATE uint64_t mm__hash_blocks(uint64_t seed, const unsigned char *p, size_t n)
+{
+    uint64_t key1 = seed ^ MM__HASH_B, key2 = seed ^ MM__HASH_C;
+    uint64_t key3 = seed ^ MM__HASH_D;
+    uint64_t state = seed, state2 = key2, state3 = key3;
+    for (; n > 48; p += 48, n -= 48) {
+        state = mm__fold(mm__load64(p) ^ key1, mm__load64(p + 8) ^ state);
+        state2 = mm__fold(mm__load64(p + 16) ^ key2, mm__load64(p + 24) ^ state2);
+        state3 = mm__fold(mm__load64(p + 32) ^ key3, mm__load64(p + 40) ^ state3);
+    }
+    state ^= (state2 ^ key2) ^ mm__fold(state3 ^ key3, MM__HASH_A);
+    for (; n > 16; p += 16, n -= 16)
+        state = mm__fold(mm__load64(p) ^ key1, mm__load64(p + 8) ^ state);
+    return state;
+}
+
+/* Seeded 64-bit hash of n bytes. Not cryptographic; the heap's seed is secret, so
+   that nobody prepares keys that collide. Differs with the byte order. */
+MM__PRIVATE uint64_t mm__hash_bytes(uint64_t seed, const void *data, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)data;
+    uint64_t word[2], high, low, state = seed ^ MM__HASH_A;
+    if (MM__LIKELY(n <= 16)) {
+        mm__load_short(p, n, word);
+    } else {
+        state = mm__hash_blocks(state, p, n);
+        word[0] = mm__load64(p + n - 16);
+        word[1] = mm__load64(p + n - 8);
+    }
+    mm__multiply(word[0] ^ seed ^ MM__HASH_B, word[1] ^ state, &high, &low);
+    return mm__fold(high ^ MM__HASH_C, low ^ MM__HASH_D ^ (uint64_t)n);
+}
+
+/* The hash of a content as strings remember it: never 0. */
+MM__PRIVATE uint64_t mm__hash_text(const mm__heap *h, const char *text, size_t length)
+{
+    uint64_t hash = mm__hash_bytes(h->seed, text, length);
+    return hash != 0 ? hash : 1;
+}
+
+MM__PRIVATE bool mm__same_bytes(const char *a, const char *b, size_t n)
+{
+    uint64_t x[2], y[2];
+    if (n > 16) return memcmp(a, b, n) == 0;
+    mm__load_short((const unsigned char *)a, n, x);
+    mm__load_short((const unsigned char *)b, n, y);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
+/* --- the type --- */
+
+MM__PRIVATE void     mm__str_dispose(void *object);
+MM__PRIVATE bool     mm__str_equal_hook(const void *a, const void *b);
+MM__PRIVATE uint64_t mm__str_hash_hook(const void *object);
+
+static mm_type mm__str_type = {
+    "str", sizeof(mm_str), NULL, 0, MM_TYPE_IS_LEAF, NULL,
+    NULL, mm__str_dispose, NULL, NULL, mm__str_equal_hook, mm__str_hash_hook, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+/* --- the intern table --- */
+
+/* Once it is marked dead the count means nothing; just before, it is zero. */
+MM__PRIVATE bool mm__is_alive(const void *object)
+{
+    const mm_header *header = mm__header_of(object);
+    return header->rc != 0 && !(header->flags & MM__F_DEAD);
+}
+
+/* The entry with this content, dead or alive, or NULL. */
+MM__PRIVATE mm__intern_entry *mm__intern_lookup(const mm__intern *table, uint64_t hash,
+                                                const char *text, size_t length)
+{
+    size_t mask = table->capacity - 1, i;
+    if (table->capacity == 0) return NULL;
+    for (i = (size_t)hash & mask; table->entries[i].hash != 0; i = (i + 1) & mask) {
+        mm__intern_entry *entry = &table->entries[i];
+        if (entry->hash == hash && entry->str->length == length &&
+            mm__same_bytes(entry->str->text, text, length))
+            return entry;
+    }
+    return NULL;
+}
+
+/* Put an entry where it belongs: there must be room, and nothing equal. Keeps S2. */
+MM__PRIVATE void mm__intern_place(mm__intern_entry *entries, size_t mask,
+                                  mm__intern_entry entry)
+{
+    size_t i = (size_t)entry.hash & mask;
+    while (entries[i].hash != 0) i = (i + 1) & mask;
+    entries[i] = entry;
+}
+
+MM__PRIVATE void mm__intern_add(mm__intern *table, mm_str *s)
+{
+    mm__intern_entry entry;
+    entry.hash = s->hash;
+    entry.str = s;
+    mm__intern_place(table->entries, table->capacity - 1, entry);
+    table->count++;
+    table->bytes += s->length;
+    s->interned = 1;
+}
+
+/* Where s stands in the table, or SIZE_MAX. */
+MM__PRIVATE size_t mm__intern_index(const mm__intern *table, const mm_str *s)
+{
+    size_t mask = table->capacity - 1, i;
+    if (table->capacity == 0) return SIZE_MAX;
+    for (i = (size_t)s->hash & mask; table->entries[i].hash != 0; i = (i + 1) & mask)
+        if (table->entries[i].str == s) return i;
+    return SIZE_MAX;
+}
+
+/* Empty an entry: those behind it that would be cut off from their home move up.
+   Keeps S2 without allocating. */
+MM__PRIVATE void mm__intern_close(mm__intern *table, size_t hole)
+{
+    mm__intern_entry *entries = table->entries;
+    size_t mask = table->capacity - 1, i = hole;
+    for (;;) {
+        size_t home;
+        i = (i + 1) & mask;
+        if (entries[i].hash == 0) break;
+        home = (size_t)entries[i].hash & mask;
+        if (((i - home) & mask) < ((i - hole) & mask)) continue;
+        entries[hole] = entries[i];
+        hole = i;
+    }
+    entries[hole].hash = 0;
+    entries[hole].str = NULL;
+}
+
+/* Take s out, if it is in: it may have been replaced after its death. */
+MM__PRIVATE void mm__intern_remove(mm__intern *table, mm_str *s)
+{
+    size_t i = mm__intern_index(table, s);
+    s->interned = 0;
+    if (i == SIZE_MAX) return;
+    mm__intern_close(table, i);
+    table->count--;
+    table->bytes -= s->length;
+}
+
+/* Whether a table of this capacity has room for one more. */
+MM__PRIVATE bool mm__intern_fits(size_t count, size_t capacity)
+{
+    return count + 1 <= capacity / 3 * 2;
+}
+
+MM__PRIVATE void mm__intern_move(mm__heap *h, mm__intern_entry *entries,
+                                 size_t capacity)
+{
+    mm__intern *table = &h->intern;
+    size_t i;
+    memset(entries, 0, capacity * sizeof *entries);
+    for (i = 0; i < table->capacity; i++)
+        if (table->entries[i].hash != 0)
+            mm__intern_place(entries, capacity - 1, table->entries[i]);
+    mm_free(&h->front, table->entries);
+    table->entries = entries;
+    table->capacity = capacity;
+}
+
+/* Another size for the table. The allocation may change the table: if it no longer
+   is as it was, the new one is dropped, and the caller looks again. */
+MM__PRIVATE bool mm__intern_resize(mm__heap *h, size_t capacity)
+{
+    size_t old = h->intern.capacity;
+    mm__intern_entry *entries;
+    if (capacity > SIZE_MAX / sizeof *entries)
+        return mm__fail(&h->front, MM_ERR_NOMEM, "intern: %zu entries", capacity);
+    entries = (mm__intern_entry *)mm_alloc(&h->front, capacity * sizeof *entries);
+    if (entries == NULL) return false;
+    if (h->intern.capacity == old && mm__intern_fits(h->intern.count, capacity))
+        mm__intern_move(h, entries, capacity);
+    else
+        mm_free(&h->front, entries);
+    return true;
+}
+
+/* Room for one more entry, or false. After a wave of drops the table shrinks, here,
+   where it may allocate; that it cannot is no reason to fail. */
+MM__PRIVATE bool mm__intern_reserve(mm__heap *h)
+{
+    mm__intern *table = &h->intern;
+    if (table->capacity > 16 * MM__INTERN_MIN && table->count < table->capacity / 16)
+        (void)mm__intern_resize(h, table->capacity / 8);
+    while (!mm__intern_fits(table->count, table->capacity)) {
+        size_t capacity = 2 * table->capacity;
+        if (capacity < MM__INTERN_MIN) capacity = MM__INTERN_MIN;
+        if (!mm__intern_resize(h, capacity)) return false;
+    }
+    return true;
+}
+
+/* mm_intern_str for a string that is not in the table; its hash is known. */
+MM__PRIVATE mm_str *mm__intern_enter(mm__heap *h, mm_str *s)
+{
+    mm__intern_entry *entry;
+    if (!mm__intern_reserve(h)) return NULL;
+    entry = mm__intern_lookup(&h->intern, s->hash, s->text, s->length);
+    if (entry == NULL) {
+        mm__intern_add(&h->intern, s);
+    } else if (mm__is_alive(entry->str)) {
+        mm_str *other = entry->str;
+        mm_incref(other);
+        mm_decref(s);
+        return other;
+    } else { /* keeps S3: the disposer of the dead one must not find an entry */
+        entry->str->interned = 0;
+        entry->str = s;
+        s->interned = 1;
+    }
+    return s;
+}
+
+MM__PRIVATE mm_str *mm__intern_miss(mm__heap *h, const char *text, size_t length,
+                                    uint64_t hash)
+{
+    mm_str *s = mm_str_new(&h->front, text, length), *result;
+    if (s == NULL) return NULL;
+    s->hash = hash;
+    result = mm__intern_enter(h, s);
+    if (result == NULL) {
+        mm_decref(s);
+        return NULL;
+    }
+    h->intern.misses++;
+    return result;
+}
+
+/* For mm_heap_purge: an empty table needs no memory. Never allocates. */
+MM__PRIVATE void mm__intern_purge(mm__heap *h)
+{
+    if (h->intern.count != 0 || h->intern.entries == NULL) return;
+    mm_free(&h->front, h->intern.entries);
+    h->intern.entries = NULL;
+    h->intern.capacity = 0;
+}
+
+/* For mm_heap_destroy, before raw memory is reported as leaked: strings that are
+   disposed of later find no entry, and that is fine. */
+MM__PRIVATE void mm__intern_release(mm__heap *h)
+{
+    h->intern.count = h->intern.bytes = 0;
+    mm__intern_purge(h);
+}
+
+/* --- the check --- */
+
+MM__PRIVATE bool mm__check_str_entry(mm__heap *h, const mm__intern_entry *entry)
+{
+    const mm_str *s = entry->str;
+    return s != NULL && s->interned == 1 && s->hash == entry->hash &&
+           mm__hash_text(h, s->text, s->length) == s->hash &&
+           mm__intern_lookup(&h->intern, s->hash, s->text, s->length) == entry;
+}
+
+MM__PRIVATE bool mm__check_str_table(mm__heap *h)
+{
+    const mm__intern *table = &h->intern;
+    size_t i, count = 0, bytes = 0;
+    bool good = true;
+    for (i = 0; i < table->capacity; i++) {
+        const mm__intern_entry *entry = &table->entries[i];
+        if (entry->hash == 0) continue;
+        count++;
+        if (!mm__check_str_entry(h, entry)) {
+            mm__log(h, MM_LOG_BUG, "intern: the entry of str %p breaks S2, S3 or S4",
+                    (void *)entry->str);
+            good = false;
+        } else {
+            bytes += entry->str->length;
+        }
+    }
+    if (count == table->count && (!good || bytes == table->bytes)) return good;
+    mm__log(h, MM_LOG_BUG, "intern: %zu strings of %zu bytes, counted %zu of %zu (S1)",
+            table->count, table->bytes, count, bytes);
+    return false;
+}
+
+MM__PRIVATE bool mm__check_str_block(const mm_block *block, void *user)
+{
+    const mm_str *s = (const mm_str *)block->address;
+    const char *broken = NULL, *text;
+    mm__heap *h;
+    if (block->type != &mm__str_type) return true;
+    h = mm__H(mm_heap_of(s));
+    text = s->text;
+    if (s->length >= block->size - offsetof(mm_str, text) || text[s->length] != 0)
+        broken = "S5";
+    else if (s->hash != 0 && s->hash != mm__hash_text(h, text, s->length))
+        broken = "S4";
+    else if (s->interned != 0 && mm__intern_index(&h->intern, s) == SIZE_MAX)
+        broken = "S3";
+    if (broken == NULL) return true;
+    mm__log(h, MM_LOG_BUG, "str %p of %lu bytes breaks %s", (const void *)s,
+            (unsigned long)s->length, broken);
+    *(bool *)user = false;
+    return true;
+}
+
+MM__PRIVATE bool mm__check_str(mm__heap *h)
+{
+    bool good = mm__check_str_table(h);
+    (void)mm_heap_walk(&h->front, mm__check_str_block, &good);
+    return good;
+}
+
+/* --- entry points --- */
+
+MM_API mm_str *mm_str_new(mm_heap *heap, const char *text, size_t length)
+{
+    mm_str *s;
+    if (length > (size_t)1 << 31) {
+        mm__fail(heap, MM_ERR_OVERFLOW, "str: %zu bytes, at most 2 GiB", length);
+        return NULL;
+    }
+    if (length < MM__STR_INLINE)
+        s = (mm_str *)mm__new(heap, &mm__str_type, sizeof *s);
+    else
+        s = (mm_str *)mm_new_of_type(heap, &mm__str_type, length + 1 - MM__STR_INLINE);
+    if (s == NULL) return NULL;
+    s->length = (uint32_t)length;
+    if (text != NULL && length != 0)
+        memcpy((char *)s + offsetof(mm_str, text), text, length);
+    return s;
+}
+
+MM_API mm_str *mm_str_format(mm_heap *heap, const char *format, ...)
+{
+    va_list args;
+    int length;
+    mm_str *s;
+    va_start(args, format);
+    length = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (length < 0) {
+        mm__fail(heap, MM_ERR_VALUE, "str: cannot format \"%s\"", format);
+        return NULL;
+    }
+    s = mm_str_new(heap, NULL, (size_t)length);
+    if (s == NULL) return NULL;
+    va_start(args, format);
+    vsnprintf((char *)s + offsetof(mm_str, text), (size_t)length + 1, format, args);
+    va_end(args);
+    return s;
+}
+
+MM_API uint64_t mm_str_hash(mm_str *s)
+{
+    if (s->hash == 0) s->hash = mm__hash_text(mm__H(mm_heap_of(s)), s->text, s->length);
+    return s->hash;
+}
+
+MM_API bool mm_str_equal(const mm_str *a, const mm_str *b)
+{
+    if (a == b) return true;
+    if (a == NULL || b == NULL || a->length != b->length) return false;
+    return mm__same_bytes(a->text, b->text, a->length);
+}
+
+MM_API int mm_str_compare(const mm_str *a, const mm_str *b)
+{
+    size_t shorter = a->length < b->length ? a->length : b->length;
+    int order = memcmp(a->text, b->text, shorter);
+    if (order != 0) return order;
+    return (a->length > b->length) - (a->length < b->length);
+}
+
+MM__PRIVATE bool mm__str_equal_hook(const void *a, const void *b)
+{
+    return mm_str_equal((const mm_str *)a, (const mm_str *)b);
+}
+
+MM__PRIVATE uint64_t mm__str_hash_hook(const void *object)
+{
+    return mm_str_hash((mm_str *)(uintptr_t)object);
+}
+
+MM__PRIVATE void mm__str_dispose(void *object)
+{
+    mm_str *s = (mm_str *)object;
+    if (s->interned != 0) mm__intern_remove(&mm__H(mm_heap_of(s))->intern, s);
+}
+
+MM_API mm_str *mm_intern_find(mm_heap *heap, const char *text, size_t length)
+{
+    mm__heap *h = mm__H(heap);
+    mm__intern_entry *entry;
+    if (text == NULL && length != 0) return NULL;
+    entry = mm__intern_lookup(&h->intern, mm__hash_text(h, text, length), text, length);
+    if (entry == NULL || !mm__is_alive(entry->str)) return NULL;
+    mm_incref(entry->str);
+    return entry->str;
+}
+
+MM_API mm_str *mm_intern(mm_heap *heap, const char *text, size_t length)
+{
+    mm__heap *h = mm__H(heap);
+    mm__intern_entry *entry;
+    uint64_t hash;
+    if (text == NULL && length != 0) {
+        mm__fail(heap, MM_ERR_VALUE, "intern: text is NULL, length is %zu", length);
+        return NULL;
+    }
+    hash = mm__hash_text(h, text, length);
+    entry = mm__intern_lookup(&h->intern, hash, text, length);
+    if (entry == NULL || !mm__is_alive(entry->str))
+        return mm__intern_miss(h, text, length, hash);
+    h->intern.hits++;
+    h->intern.saved_bytes += length;
+    mm_incref(entry->str);
+    return entry->str;
+}
+
+MM_API mm_str *mm_intern_str(mm_heap *heap, mm_str *s)
+{
+    if (s == NULL || mm_heap_of(s) != heap) {
+        mm__fail(heap, MM_ERR_VALUE, "intern: str %p is not of this heap", (void *)s);
+        return NULL;
+    }
+    if (s->interned != 0) return s;
+    (void)mm_str_hash(s);
+    return mm__intern_enter(mm__H(heap), s);
+}
+
+MM_API void mm_intern_get_stats(const mm_heap *heap, mm_intern_stats *out)
+{
+    const mm__intern *table = &((const mm__heap *)heap)->intern;
+    out->strings = table->count;
+    out->bytes = table->bytes;
+    out->hits = table->hits;
+    out->misses = table->misses;
+    out->saved_bytes = table->saved_bytes;
+    out->table_bytes = table->capacity * sizeof *table->entries;
+}
+/* ============================================================================
+   >>bytes.impl   Byte buffers, views and spans
+
+   A view refers to the buffer itself, never to another view: a slice of a slice
+   keeps one object alive, not a chain. Buffers are leaf objects and a view refers
+   to nothing else, so the collector needs to look at neither.
+
+   Invariants
+     B1  data of an mm_bytes ends with a NUL inside the object's block
+     B2  base of a view is an mm_bytes or an mm_str, and data .. data + length lies
+         inside its bytes; base is NULL only once the view is dead
+   ============================================================================ */
+
+/* Bytes of data that the struct itself has room for, the NUL included. */
+#define MM__BYTES_INLINE (sizeof(mm_bytes) - offsetof(mm_bytes, data))
+
+static mm_type mm__bytes_type = {
+    "bytes", sizeof(mm_bytes), NULL, 0, MM_TYPE_IS_LEAF, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+static const mm_slot mm__view_slots[] = {MM_REF(mm_view, base)};
+
+static mm_type mm__view_type = {
+    "view", sizeof(mm_view), mm__view_slots, 1, MM_TYPE_ACYCLIC, NULL,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+MM__PRIVATE mm_span mm__span(const char *ptr, size_t len)
+{
+    mm_span span;
+    span.ptr = ptr;
+    span.len = len;
+    return span;
+}
+
+/* The bytes of a buffer; ptr is NULL if it is none. */
+MM__PRIVATE mm_span mm__buffer_span(const void *exporter)
+{
+    const mm_type *type = mm_type_of(exporter);
+    if (type == &mm__bytes_type) return mm_bytes_span((const mm_bytes *)exporter);
+    if (type == &mm__str_type) {
+        const mm_str *s = (const mm_str *)exporter;
+        return mm__span(s->text, s->length);
+    }
+    return mm__span(NULL, 0);
+}
+
+MM__PRIVATE bool mm__check_bytes_one(const mm_bytes *bytes, size_t size)
+{
+    const char *data = bytes->data;
+    return bytes->length < size - offsetof(mm_bytes, data) && data[bytes->length] == 0;
+}
+
+MM__PRIVATE bool mm__check_view_one(const mm_view *view)
+{
+    mm_span span;
+    size_t offset;
+    if (view->base == NULL) return !mm__is_alive(view);
+    span = mm__buffer_span(view->base);
+    offset = (size_t)((uintptr_t)view->data - (uintptr_t)span.ptr);
+    return span.ptr != NULL && offset <= span.len && view->length <= span.len - offset;
+}
+
+MM__PRIVATE bool mm__check_bytes_block(const mm_block *block, void *user)
+{
+    const char *broken = NULL;
+    if (block->type == &mm__bytes_type) {
+        if (!mm__check_bytes_one((const mm_bytes *)block->address, block->size))
+            broken = "B1";
+    } else if (block->type == &mm__view_type) {
+        if (!mm__check_view_one((const mm_view *)block->address))
+            broken = "B2";
+    }
+    if (broken == NULL) return true;
+    mm__log(mm__H(mm_heap_of(block->address)), MM_LOG_BUG, "%s %p breaks %s",
+            block->type->name, block->address, broken);
+    *(bool *)user = false;
+    return true;
+}
+
+MM__PRIVATE bool mm__check_bytes(mm__heap *h)
+{
+    bool good = true;
+    (void)mm_heap_walk(&h->front, mm__check_bytes_block, &good);
+    return good;
+}
+
+/* A position in Python's sense, as one of 0 .. length. */
+MM__PRIVATE size_t mm__clamp_position(ptrdiff_t position, size_t length)
+{
+    if (position < 0) {
+        size_t back = (size_t)0 - (size_t)position;
+        return back < length ? length - back : 0;
+    }
+    return (size_t)position < length ? (size_t)position : length;
+}
+
+MM_API mm_span mm_span_of(const char *text)
+{
+    return mm__span(text, text == NULL ? 0 : strlen(text));
+}
+
+MM_API mm_span mm_span_slice(mm_span span, ptrdiff_t start, ptrdiff_t stop)
+{
+    size_t from = mm__clamp_position(start, span.len);
+    size_t to = mm__clamp_position(stop, span.len);
+    if (span.ptr == NULL) return span;
+    return mm__span(span.ptr + from, to > from ? to - from : 0);
+}
+
+MM_API bool mm_span_equal(mm_span a, mm_span b)
+{
+    if (a.len != b.len) return false;
+    return a.len == 0 || a.ptr == b.ptr || memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+/* memchr finds the candidates: fast on text, span.len * needle.len at worst. */
+MM_API ptrdiff_t mm_span_find(mm_span span, mm_span needle)
+{
+    const char *at = span.ptr, *end;
+    if (needle.len == 0) return 0;
+    if (needle.len > span.len) return -1;
+    end = span.ptr + (span.len - needle.len) + 1; /* a match starts before this */
+    while (at < end) {
+        at = (const char *)memchr(at, (unsigned char)needle.ptr[0], (size_t)(end - at));
+        if (at == NULL) return -1;
+        if (memcmp(at, needle.ptr, needle.len) == 0) return at - span.ptr;
+        at++;
+    }
+    return -1;
+}
+
+MM_API mm_bytes *mm_bytes_new(mm_heap *heap, const void *data, size_t length)
+{
+    mm_bytes *bytes;
+    if (length > (size_t)PTRDIFF_MAX - sizeof *bytes - sizeof(mm_header)) {
+        mm__fail(heap, MM_ERR_OVERFLOW, "bytes: %zu bytes are too many", length);
+        return NULL;
+    }
+    if (length < MM__BYTES_INLINE)
+        bytes = (mm_bytes *)mm__new(heap, &mm__bytes_type, sizeof *bytes);
+    else
+        bytes = (mm_bytes *)mm_new_of_type(heap, &mm__bytes_type,
+                                           length + 1 - MM__BYTES_INLINE);
+    if (bytes == NULL) return NULL;
+    bytes->length = length;
+    if (data != NULL && length != 0)
+        memcpy((char *)bytes + offsetof(mm_bytes, data), data, length);
+    return bytes;
+}
+
+MM_API mm_span mm_bytes_span(const mm_bytes *bytes)
+{
+    return mm__span(bytes->data, bytes->length);
+}
+
+/* A view of a part of base, which is alive and a buffer. Keeps B2. */
+MM__PRIVATE mm_view *mm__view_make(void *base, mm_span part)
+{
+    mm_view *view = (mm_view *)mm__new(mm_heap_of(base), &mm__view_type, sizeof *view);
+    if (view == NULL) return NULL;
+    mm_incref(base);
+    view->base = base;
+    view->data = part.ptr;
+    view->length = part.len;
+    return view;
+}
+
+MM_API mm_view *mm_view_new(void *exporter)
+{
+    mm_span all;
+    if (exporter == NULL) {
+        mm__fail(NULL, MM_ERR_VALUE, "view: the exporter is NULL");
+        return NULL;
+    }
+    all = mm__buffer_span(exporter);
+    if (all.ptr == NULL) {
+        mm__fail(mm_heap_of(exporter), MM_ERR_TYPE, "view: %s %p has no buffer",
+                 mm_type_name(exporter), exporter);
+        return NULL;
+    }
+    return mm__view_make(exporter, all);
+}
+
+MM_API mm_view *mm_view_slice(const mm_view *view, ptrdiff_t start, ptrdiff_t stop)
+{
+    return mm__view_make(view->base, mm_span_slice(mm_view_span(view), start, stop));
+}
+
+MM_API mm_span mm_view_span(const mm_view *view)
+{
+    return mm__span(view->data, view->length);
+}
+
+MM_API bool mm_view_equal(const mm_view *a, const mm_view *b)
+{
+    if (a == NULL || b == NULL) return a == b;
+    return mm_span_equal(mm_view_span(a), mm_view_span(b));
+}
+/* ============================================================================
+   >>pool.impl   Object pools
+
+   Idle items wait on a stack whose first entry is NULL, as in a cache of the heap
+   (N1): the inline half pops and pushes. What it cannot do (zero, reset, managed
+   types, debugging) makes a pool *guarded*: its front always looks empty and full,
+   so that every call comes here.
+
+      stack -> | NULL | item | item | item |      |      |
+                                            ^ top         ^ limit
+
+   The stack grows when an item is made, never when one comes back: a release, and
+   the death of an object, need no memory. With debug >= 1 plain pools also keep a
+   hash set of all their items, each marked idle or in use: one probe per call and
+   at most 32 bytes per item, for which a double release and a foreign pointer are
+   named at once. An object of a managed type carries its pool in the last 8 bytes
+   of its block and comes back at the end of its death.
+
+   Invariants
+     P1  stack[0] is NULL; there are at most max_idle idle items, and room for as
+         many of all the items as that
+     P2  a guarded pool has front.top == front.limit == stack + 1 and counts its idle
+         items; another has front.top == stack + 1 + idle
+     P3  idle items are distinct and of this pool; items in use = items - idle
+     P4  a checked pool's set holds exactly its items, marked as they are
+     P5  a closed pool is managed, has no idle items, and lives until its last object
+         in use dies
+   ============================================================================ */
+
+enum {
+    MM__POOL_MAX_IDLE = 1024, /* when the description does not say                 */
+    MM__POOL_STACK_MIN = 16,  /* entries of the smallest stack                     */
+    MM__KNOWN_MIN = 32        /* entries of the smallest set                       */
+};
+
+#define MM__KNOWN_IDLE ((uintptr_t)1)
+
+MM__PRIVATE size_t mm__pool_idle(const mm__pool *pool)
+{
+    return pool->guarded ? pool->idle : (size_t)(pool->front.top - pool->stack) - 1;
+}
+
+/* How many idle items there may be now; the stack has room for them. */
+MM__PRIVATE size_t mm__pool_room(const mm__pool *pool)
+{
+    size_t most = pool->desc.max_idle;
+    return pool->capacity < most ? pool->capacity : most;
+}
+
+/* Keeps P2. */
+MM__PRIVATE void mm__pool_set_idle(mm__pool *pool, size_t idle)
+{
+    pool->idle = idle;
+    pool->front.top = pool->stack + 1 + (pool->guarded ? 0 : idle);
+    pool->front.limit = pool->stack + 1 + (pool->guarded ? 0 : mm__pool_room(pool));
+}
+
+MM__PRIVATE void mm__pool_push(mm__pool *pool, void *item)
+{
+    size_t idle = mm__pool_idle(pool);
+    pool->stack[1 + idle] = item;
+    mm__pool_set_idle(pool, idle + 1);
+}
+
+MM__PRIVATE void *mm__pool_pop(mm__pool *pool)
+{
+    size_t idle = mm__pool_idle(pool);
+    mm__pool_set_idle(pool, idle - 1);
+    return pool->stack[idle];
+}
+
+/* --- the set of a checked pool's items --- */
+
+/* Where item stands, or the empty place where it would. */
+MM__PRIVATE size_t mm__known_place(const uintptr_t *known, size_t capacity,
+                                   uintptr_t item)
+{
+    size_t mask = capacity - 1;
+    size_t i = (size_t)mm__fold((uint64_t)item ^ MM__HASH_A, MM__HASH_B) & mask;
+    while (known[i] != 0 && (known[i] & ~MM__KNOWN_IDLE) != item) i = (i + 1) & mask;
+    return i;
+}
+
+MM__PRIVATE void mm__known_put(uintptr_t *known, size_t capacity, uintptr_t mark)
+{
+    known[mm__known_place(known, capacity, mark & ~MM__KNOWN_IDLE)] = mark;
+}
+
+/* The mark of item: its address, and bit 0 if it is idle; NULL if it is foreign. */
+MM__PRIVATE uintptr_t *mm__known_find(const mm__pool *pool, const void *item)
+{
+    uintptr_t address = (uintptr_t)item;
+    size_t i;
+    if (pool->known_capacity == 0 || (address & 15) != 0) return NULL;
+    i = mm__known_place(pool->known, pool->known_capacity, address);
+    return pool->known[i] != 0 ? &pool->known[i] : NULL;
+}
+
+MM__PRIVATE void mm__known_mark(const mm__pool *pool, void *item, bool idle)
+{
+    uintptr_t *mark = pool->checked ? mm__known_find(pool, item) : NULL;
+    if (mark != NULL) *mark = (uintptr_t)item | (idle ? MM__KNOWN_IDLE : 0);
+}
+
+MM__PRIVATE void mm__known_add(mm__pool *pool, void *item)
+{
+    if (!pool->checked) return;
+    mm__known_put(pool->known, pool->known_capacity, (uintptr_t)item);
+}
+
+/* Take an item out; those behind it are put in again, so that none is cut off. */
+MM__PRIVATE void mm__known_remove(mm__pool *pool, const void *item)
+{
+    uintptr_t *mark = pool->checked ? mm__known_find(pool, item) : NULL;
+    size_t mask = pool->known_capacity - 1, i;
+    if (mark == NULL) return;
+    *mark = 0;
+    i = (size_t)(mark - pool->known);
+    for (i = (i + 1) & mask; pool->known[i] != 0; i = (i + 1) & mask) {
+        uintptr_t moved = pool->known[i];
+        pool->known[i] = 0;
+        mm__known_put(pool->known, pool->known_capacity, moved);
+    }
+}
+
+/* Room for all items at half load, or false. The allocation may run user code that
+   uses the pool: hence the loop. */
+MM__PRIVATE bool mm__known_reserve(mm__pool *pool)
+{
+    while (pool->checked && pool->known_capacity / 2 < pool->items) {
+        size_t old = pool->known_capacity, i;
+        size_t capacity = old == 0 ? (size_t)MM__KNOWN_MIN : 2 * old;
+        uintptr_t *known = (uintptr_t *)mm_calloc(pool->heap, capacity, sizeof *known);
+        if (known == NULL) return false;
+        if (pool->known_capacity != old) {
+            mm_free(pool->heap, known);
+            continue;
+        }
+        for (i = 0; i < old; i++)
+            if (pool->known[i] != 0) mm__known_put(known, capacity, pool->known[i]);
+        mm_free(pool->heap, pool->known);
+        pool->known = known;
+        pool->known_capacity = capacity;
+    }
+    return true;
+}
+
+/* --- making and ending items --- */
+
+/* Room for all items on the stack, up to max_idle, or false. Keeps P1. */
+MM__PRIVATE bool mm__pool_reserve(mm__pool *pool)
+{
+    while (pool->capacity < pool->items && pool->capacity < pool->desc.max_idle) {
+        size_t capacity = pool->capacity == 0 ? (size_t)MM__POOL_STACK_MIN - 1
+                                              : 2 * pool->capacity + 1;
+        size_t old = pool->capacity, idle;
+        void **stack = (void **)mm_alloc(pool->heap, (capacity + 1) * sizeof *stack);
+        if (stack == NULL) return false;
+        if (pool->capacity != old) {
+            mm_free(pool->heap, stack);
+            continue;
+        }
+        idle = mm__pool_idle(pool);
+        memcpy(stack, pool->stack, (1 + idle) * sizeof *stack);
+        if (pool->stack != &pool->nothing) mm_free(pool->heap, pool->stack);
+        pool->stack = stack;
+        pool->capacity = capacity;
+        mm__pool_set_idle(pool, idle);
+    }
+    return true;
+}
+
+/* The pool that an object with MM__F_POOLED comes from. */
+MM__PRIVATE mm__pool *mm__pool_of(void *object)
+{
+    mm__pool *pool;
+    memcpy(&pool, (char *)object + mm_usable_size(object) - 8, sizeof pool);
+    return pool;
+}
+
+MM__PRIVATE void mm__pool_claim(void *object)
+{
+    mm_header *header = mm__header_of(object);
+    header->flags = (uint8_t)(header->flags | MM__F_POOLED);
+}
+
+/* An idle object is dead to everybody: no count, no weak get, no walk. */
+MM__PRIVATE void mm__pool_rest(void *object)
+{
+    mm_header *header = mm__header_of(object);
+    header->rc = 0;
+    header->flags = (uint8_t)(header->flags | MM__F_DEAD);
+}
+
+MM__PRIVATE void *mm__pool_make_object(mm__pool *pool)
+{
+    void *object = mm_new_of_type(pool->heap, pool->desc.type, 8);
+    if (object == NULL) return NULL;
+    memcpy((char *)object + mm_usable_size(object) - 8, &pool, sizeof pool);
+    mm__pool_claim(object);
+    return object;
+}
+
+/* A new item, counted as in use. It is counted before it is made: what allocating
+   runs may acquire too, and must see it against max. */
+MM__PRIVATE void *mm__pool_make(mm__pool *pool)
+{
+    void *item = NULL;
+    pool->items++;
+    if (mm__pool_reserve(pool) && mm__known_reserve(pool)) {
+        if (pool->desc.type != NULL)
+            item = mm__pool_make_object(pool);
+        else
+            item = mm_alloc(pool->heap, pool->desc.item_size);
+    }
+    if (item != NULL)
+        mm__known_add(pool, item);
+    else
+        pool->items--;
+    return item;
+}
+
+/* The end of a plain item, or of an object that is idle. */
+MM__PRIVATE void mm__pool_discard(mm__pool *pool, void *item)
+{
+    if (pool->items > 0) pool->items--; /* 0: a double release, undetected so far */
+    if (pool->desc.type != NULL) {
+        mm__object_discard(mm__H(pool->heap), item);
+    } else {
+        mm__known_remove(pool, item);
+        mm_free_sized(pool->heap, item, pool->desc.item_size);
+    }
+}
+
+/* --- the check --- */
+
+/* Order of the idle items means nothing: sort them in place, equal ones meet. */
+MM__PRIVATE void mm__pool_sort_idle(mm__pool *pool)
+{
+    size_t idle = mm__pool_idle(pool), gap, i, j;
+    void **items = pool->stack + 1;
+    for (gap = idle / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
+        for (i = gap; i < idle; i++) {
+            void *item = items[i];
+            for (j = i; j >= gap; j -= gap) {
+                if ((uintptr_t)items[j - gap] <= (uintptr_t)item) break;
+                items[j] = items[j - gap];
+            }
+            items[j] = item;
+        }
+    }
+}
+
+MM__PRIVATE bool mm__check_pool_item(mm__pool *pool, void *item)
+{
+    const uintptr_t *mark;
+    if (item == NULL) return false;
+    if (pool->desc.type != NULL) return mm__pool_of(item) == pool;
+    if (pool->checked) {
+        mark = mm__known_find(pool, item);
+        return mark != NULL && (*mark & MM__KNOWN_IDLE) != 0;
+    }
+    return mm_heap_owns(pool->heap, item) && mm_heap_of(item) == pool->heap &&
+           mm_usable_size(item) >= pool->desc.item_size;
+}
+
+/* P3: a plain pool learns here of a double release and of a foreign pointer. */
+MM__PRIVATE bool mm__check_pool_idle(mm__pool *pool)
+{
+    size_t idle = mm__pool_idle(pool), i;
+    bool good = true;
+    mm__pool_sort_idle(pool);
+    for (i = 1; i <= idle; i++) {
+        void *item = pool->stack[i];
+        const char *what = NULL;
+        if (i > 1 && item == pool->stack[i - 1])
+            what = "was released twice";
+        else if (!mm__check_pool_item(pool, item))
+            what = "is not an idle item of it";
+        if (what == NULL) continue;
+        mm__log(mm__H(pool->heap), MM_LOG_BUG, "pool %p of %zu bytes: %p %s (P3)",
+                (void *)pool, pool->desc.item_size, item, what);
+        good = false;
+    }
+    return good;
+}
+
+/* P4, but for the marks of idle items, which P3 looks at. */
+MM__PRIVATE bool mm__check_pool_known(const mm__pool *pool)
+{
+    size_t i, items = 0, idle = 0;
+    if (!pool->checked) return pool->known == NULL;
+    for (i = 0; i < pool->known_capacity; i++) {
+        uintptr_t mark = pool->known[i];
+        if (mark != 0) items++;
+        if ((mark & MM__KNOWN_IDLE) != 0) idle++;
+        if (mark != 0 && mm__known_find(pool, (void *)(mark & ~MM__KNOWN_IDLE)) == NULL)
+            return false;
+    }
+    return items == pool->items && idle == mm__pool_idle(pool);
+}
+
+/* The number of the invariant a pool breaks, or 0. */
+MM__PRIVATE int mm__check_pool_one(mm__pool *pool)
+{
+    size_t idle = mm__pool_idle(pool);
+    size_t most = pool->desc.max_idle < pool->items ? pool->desc.max_idle : pool->items;
+    if (pool->stack[0] != NULL || idle > mm__pool_room(pool) || pool->capacity < most)
+        return 1;
+    if (pool->guarded &&
+        (pool->front.top != pool->stack + 1 || pool->front.limit != pool->front.top))
+        return 2;
+    if (!mm__check_pool_idle(pool) || idle > pool->items) return 3;
+    if (!mm__check_pool_known(pool)) return 4;
+    if (!pool->closed) return 0;
+    return pool->desc.type != NULL && idle == 0 && pool->items > 0 ? 0 : 5;
+}
+
+MM__PRIVATE bool mm__check_pool(mm__heap *h)
+{
+    mm__pool *pool;
+    bool good = true;
+    for (pool = h->pools; pool != NULL; pool = pool->next) {
+        int broken = mm__check_pool_one(pool);
+        bool linked = pool->next == NULL || pool->next->previous == pool;
+        if (broken == 0 && linked) continue;
+        mm__log(h, MM_LOG_BUG, "pool %p breaks P%d, or the list of pools is broken",
+                (void *)pool, broken);
+        good = false;
+    }
+    return good;
+}
+
+/* --- create and destroy --- */
+
+MM__PRIVATE void mm__pool_link(mm__pool *pool)
+{
+    mm__heap *h = mm__H(pool->heap);
+    pool->next = h->pools;
+    if (pool->next != NULL) pool->next->previous = pool;
+    h->pools = pool;
+}
+
+/* The memory of the pool itself; its items are gone or no longer its own. */
+MM__PRIVATE void mm__pool_end(mm__pool *pool)
+{
+    if (pool->previous != NULL)
+        pool->previous->next = pool->next;
+    else
+        mm__H(pool->heap)->pools = pool->next;
+    if (pool->next != NULL) pool->next->previous = pool->previous;
+    if (pool->stack != &pool->nothing) mm_free(pool->heap, pool->stack);
+    mm_free(pool->heap, pool->known);
+    mm_free(pool->heap, pool);
+}
+
+/* At the very end of an object's death: true if the pool keeps its memory. */
+MM__PRIVATE bool mm__pool_take_back(mm__heap *h, void *object)
+{
+    mm__pool *pool;
+    if (h->pools == NULL) return false; /* the heap is being destroyed */
+    pool = mm__pool_of(object);
+    if (!pool->closed && mm__pool_idle(pool) < mm__pool_room(pool)) {
+        if (pool->desc.reset != NULL) pool->desc.reset(object, pool->desc.user);
+        mm__pool_rest(object);
+        mm__pool_push(pool, object);
+        return true;
+    }
+    pool->items--;
+    if (pool->closed && pool->items == 0) mm__pool_end(pool);
+    return false;
+}
+
+/* For mm_heap_destroy: end all pools. Objects in use then are the heap's alone. */
+MM__PRIVATE void mm__pools_release(mm__heap *h)
+{
+    while (h->pools != NULL) {
+        mm__pool *pool = h->pools;
+        mm_pool_shrink(&pool->front, 0);
+        mm__pool_end(pool);
+    }
+}
+
+MM__PRIVATE bool mm__pool_prefill(mm__pool *pool)
+{
+    size_t i;
+    for (i = 0; i < pool->desc.prefill; i++) {
+        void *item = mm__pool_make(pool);
+        if (item == NULL) return false;
+        if (pool->desc.type != NULL) {
+            mm__object_retire(mm__H(pool->heap), item);
+            mm__pool_rest(item);
+        }
+        mm__known_mark(pool, item, true);
+        mm__pool_push(pool, item);
+    }
+    return true;
+}
+
+MM__PRIVATE bool mm__pool_check_desc(mm_heap *heap, const mm_pool_desc *desc)
+{
+    const char *name = desc->type == NULL ? "NULL" : desc->type->name;
+    if ((desc->item_size != 0) == (desc->type != NULL))
+        return mm__fail(heap, MM_ERR_VALUE,
+                        "pool: item_size is %zu and type is %s; give exactly one",
+                        desc->item_size, name);
+    if ((desc->max != 0 && desc->prefill > desc->max) ||
+        (desc->max_idle != 0 && desc->prefill > desc->max_idle))
+        return mm__fail(heap, MM_ERR_VALUE,
+                        "pool: prefill %zu is above max %zu or max_idle %zu",
+                        desc->prefill, desc->max, desc->max_idle);
+    return desc->type == NULL || mm_type_register(heap, desc->type) == MM_OK;
+}
+
+MM__PRIVATE void mm__pool_set_up(mm__pool *pool, mm_heap *heap,
+                                 const mm_pool_desc *desc)
+{
+    size_t most = desc->max_idle;
+    memset(pool, 0, sizeof *pool);
+    if (most == 0) most = MM__POOL_MAX_IDLE;
+    if (most < desc->prefill) most = desc->prefill;
+    pool->desc = *desc;
+    pool->desc.max_idle = most;
+    pool->heap = heap;
+    pool->checked = mm__H(heap)->debug >= 1 && desc->type == NULL;
+    pool->guarded = pool->checked || desc->zero || desc->reset != NULL;
+    if (desc->type != NULL) pool->guarded = true;
+    pool->stack = &pool->nothing;
+    mm__pool_set_idle(pool, 0);
+}
+
+MM_API mm_pool *mm_pool_create(mm_heap *heap, const mm_pool_desc *desc)
+{
+    mm__pool *pool;
+    if (!mm__pool_check_desc(heap, desc)) return NULL;
+    pool = (mm__pool *)mm_alloc(heap, sizeof *pool);
+    if (pool == NULL) return NULL;
+    mm__pool_set_up(pool, heap, desc);
+    mm__pool_link(pool);
+    if (mm__pool_prefill(pool)) return &pool->front;
+    mm_pool_destroy(&pool->front);
+    return NULL;
+}
+
+MM_API void mm_pool_destroy(mm_pool *front)
+{
+    mm__pool *pool = (mm__pool *)front;
+    if (pool == NULL) return;
+    mm_pool_shrink(front, 0);
+    pool->closed = pool->desc.type != NULL && pool->items > 0; /* keeps P5 */
+    if (!pool->closed) mm__pool_end(pool);
+}
+
+/* --- acquire and release --- */
+
+MM__PRIVATE void *mm__pool_reuse(mm__pool *pool)
+{
+    void *item = mm__pool_pop(pool);
+    if (pool->desc.type != NULL) {
+        memset(item, 0, pool->desc.type->size);
+        mm__object_revive(mm__H(pool->heap), pool->desc.type, item);
+        mm__pool_claim(item);
+    } else {
+        mm__known_mark(pool, item, false);
+    }
+    return item;
+}
+
+MM_API void *mm__pool_acquire_slow(mm_pool *front)
+{
+    mm__pool *pool = (mm__pool *)front;
+    bool hit = mm__pool_idle(pool) > 0;
+    void *item = NULL;
+    if (hit) {
+        item = mm__pool_reuse(pool);
+    } else if (pool->desc.max != 0 && pool->items >= pool->desc.max) {
+        pool->refused++;
+        mm__fail(pool->heap, MM_ERR_LIMIT, "pool %p: all %zu items are in use",
+                 (void *)pool, pool->items);
+    } else {
+        item = mm__pool_make(pool);
+    }
+    if (item == NULL) return NULL;
+    front->acquires++;
+    if (!hit) pool->misses++;
+    if (pool->desc.zero && pool->desc.type == NULL)
+        memset(item, 0, pool->desc.item_size);
+    return item;
+}
+
+/* Whether a checked pool may take item back; logs the caller's bug if not. */
+MM__PRIVATE bool mm__pool_may_release(const mm__pool *pool, void *item)
+{
+    const uintptr_t *mark = mm__known_find(pool, item);
+    if (mark != NULL && (*mark & MM__KNOWN_IDLE) == 0) return true;
+    mm__bug(mm__H(pool->heap),
+            mark != NULL ? "pool %p of %zu bytes: %p was released before"
+                         : "pool %p of %zu bytes: %p is not an item of it",
+            (const void *)pool, pool->desc.item_size, item);
+    return false;
+}
+
+MM_API void mm__pool_release_slow(mm_pool *front, void *item)
+{
+    mm__pool *pool = (mm__pool *)front;
+    if (item == NULL) return;
+    if (pool->desc.type != NULL) {
+        mm_decref(item);
+        return;
+    }
+    if (pool->checked && !mm__pool_may_release(pool, item)) return;
+    if (pool->desc.reset != NULL) pool->desc.reset(item, pool->desc.user);
+    if (mm__pool_idle(pool) < mm__pool_room(pool)) {
+        mm__known_mark(pool, item, true);
+        mm__pool_push(pool, item);
+    } else {
+        mm__pool_discard(pool, item);
+    }
+}
+
+/* The lowest entries go: the top ones are warm. */
+MM_API size_t mm_pool_shrink(mm_pool *front, size_t keep)
+{
+    mm__pool *pool = (mm__pool *)front;
+    size_t idle = mm__pool_idle(pool), gone, i;
+    if (idle <= keep) return 0;
+    gone = idle - keep;
+    for (i = 1; i <= gone; i++) mm__pool_discard(pool, pool->stack[i]);
+    memmove(pool->stack + 1, pool->stack + 1 + gone, keep * sizeof *pool->stack);
+    mm__pool_set_idle(pool, keep);
+    return gone;
+}
+
+MM_API void mm_pool_get_stats(const mm_pool *front, mm_pool_stats *out)
+{
+    const mm__pool *pool = (const mm__pool *)front;
+    out->idle = mm__pool_idle(pool);
+    out->in_use = pool->items > out->idle ? pool->items - out->idle : 0;
+    out->hits = front->acquires - pool->misses;
+    out->misses = pool->misses;
+    out->refused = pool->refused;
+}
+/* ============================================================================
+   >>heap.impl   Heaps
+
+   Invariants
+     H1  every byte of heap->reserved is in an arena, a huge block or a side table
+     H2  a heap that could not be created completely is given back completely
+   ============================================================================ */
+
+MM__PRIVATE size_t mm__slots_size(void)
+{
+    size_t n = 2; /* of cache 0: the sentinel, and a place that is never used */
+    for (unsigned i = 1; i < MM__CACHES; i++)
+        n += mm__class_capacity(mm__class_size((i - 1) % MM__CLASSES + 1)) + 1;
+    return n * sizeof(void *);
+}
+
+MM__PRIVATE void mm__caches_init(mm__heap *h)
+{
+    void **slot = (void **)(void *)((char *)h + mm__round_up(sizeof *h, 64));
+    h->front.cache[0].top = h->front.cache[0].limit = slot + 1;
+    h->klass[0].base = slot + 1;
+    slot += 2;
+    for (unsigned i = 1; i < MM__CACHES; i++) {
+        mm__class *k = &h->klass[i];
+        mm__class_init(k, i);
+        k->base = slot + 1;
+        h->front.cache[i].top = k->base;
+        h->front.cache[i].limit = h->cached ? k->base + k->capacity : k->base;
+        slot += k->capacity + 1;
+    }
+}
+
+/* The heap struct inside the caller's buffer, and a bitmap of the pages after it. */
+MM__PRIVATE mm__heap *mm__heap_in_buffer(const mm_heap_desc *desc, size_t size)
+{
+    size_t start = mm__round_up((size_t)desc->buffer, 64);
+    size_t end = (size_t)desc->buffer + desc->buffer_size;
+    size_t bitmap = desc->buffer_size / MM__PAGE / 8 + 8;
+    size_t first = mm__round_up(start + size + bitmap, MM__PAGE);
+    size_t need = mm__round_up(first, MM__ARENA_SIZE) + MM__ARENA_SIZE;
+    mm__heap *h = (mm__heap *)start;
+    if (end < need || end < (size_t)desc->buffer) {
+        mm__fail(NULL, MM_ERR_NOMEM,
+                 "a buffer of %zu bytes at %p is too small: at this address %zu are "
+                 "needed%s", desc->buffer_size, desc->buffer,
+                 need - (size_t)desc->buffer,
+                 MEMMGR_SMALL ? "" : " (far fewer with MEMMGR_SMALL)");
+        return NULL;
+    }
+    memset(h, 0, size + bitmap);
+    h->buffer_pages = (uint64_t *)mm__round_up(start + size, 8);
+    h->buffer_start = (char *)first;
+    h->buffer_count = (end - first) / MM__PAGE;
+    return h;
+}
+
+MM__PRIVATE mm__heap *mm__heap_place(const mm_heap_desc *desc, size_t size)
+{
+    mm__heap *h;
+    if (desc->max_bytes && size > desc->max_bytes) {
+        mm__fail(NULL, MM_ERR_LIMIT, "max_bytes %zu is less than the heap itself: %zu",
+                 desc->max_bytes, size);
+        return NULL;
+    }
+    if (desc->buffer) return mm__heap_in_buffer(desc, mm__round_up(size, 64));
+    h = (mm__heap *)(desc->map ? desc->map(size, MM__PAGE, desc->user)
+                               : mm__os_map(size, MM__PAGE));
+    if (h == NULL)
+        mm__fail(NULL, MM_ERR_NOMEM, "%s has no %zu bytes for a heap",
+                 desc->map ? "the map hook" : "the system", size);
+    return h;
+}
+
+MM__PRIVATE void mm__heap_configure(mm__heap *h, const mm_heap_desc *desc)
+{
+    static const int thresholds[3] = {700, 10, 10};
+    h->desc = *desc;
+    h->owner = mm__thread_id();
+    h->debug = desc->debug;
+    h->sink = MM__LIVE;
+    h->valgrind = MM__VG_RUNNING;
+    h->zone = desc->debug >= 2 || MM__ASAN || h->valgrind ? 16 : 0;
+    h->front.checked = h->debug || h->zone;
+    h->cached = !h->debug && !h->zone && !desc->gc_stress;
+    h->seed = desc->hash_seed ? desc->hash_seed : mm__random_seed(h);
+    if (h->desc.quarantine_bytes == 0) h->desc.quarantine_bytes = (size_t)1 << 20;
+    h->gc.pause_us = desc->gc_pause_us ? desc->gc_pause_us : 100;
+    h->gc.enabled = !desc->gc_disable;
+    for (int i = 0; i < 3; i++) {
+        int t = desc->gc_threshold[i];
+        h->gc.threshold[i] = t > 0 ? t : thresholds[i];
+    }
+    if (h->buffer_pages) mm__buffer_mark(h, 0, h->buffer_count, true);
+    mm__caches_init(h);
+    mm__gc_credit_set(h, 0);
+}
+
+MM__PRIVATE bool mm__desc_valid(const mm_heap_desc *desc)
+{
+    if ((desc->map == NULL) != (desc->unmap == NULL))
+        return mm__fail(NULL, MM_ERR_VALUE, "mm_heap_desc has %s without %s",
+                        desc->map ? "map" : "unmap", desc->map ? "unmap" : "map");
+    if (desc->buffer && desc->map)
+        return mm__fail(NULL, MM_ERR_VALUE, "mm_heap_desc has a buffer and a map hook");
+    if (desc->debug < 0 || desc->debug > 3)
+        return mm__fail(NULL, MM_ERR_VALUE, "mm_heap_desc.debug is %d, not 0 to 3",
+                        desc->debug);
+    if ((unsigned)desc->huge_pages > (unsigned)MM_HUGE_ON)
+        return mm__fail(NULL, MM_ERR_VALUE, "mm_heap_desc.huge_pages is %d",
+                        (int)desc->huge_pages);
+    return true;
+}
+
+MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config)
+{
+    mm_heap_desc defaults;
+    mm__heap    *h;
+    size_t size = mm__round_up(sizeof *h, 64) + mm__slots_size();
+    memset(&defaults, 0, sizeof defaults);
+    if (desc == NULL) desc = &defaults;
+    if (config != MM__CONFIG) {
+        mm__fail(NULL, MM_ERR_STATE,
+                 "this file and the one with MEMMGR_IMPLEMENTATION were compiled with "
+                 "different versions or options of memmgr.h (%#llx and %#llx)",
+                 (unsigned long long)config, (unsigned long long)MM__CONFIG);
+        return NULL;
+    }
+    if (!mm__desc_valid(desc)) return NULL;
+    size = mm__round_up(size, MM__PAGE);
+    h = mm__heap_place(desc, size);
+    if (h == NULL) return NULL;
+    h->self_size = size;
+    h->reserved = h->reserved_peak = desc->buffer ? 0 : size;
+    mm__heap_configure(h, desc);
+    MM__ROOT_REGION(h, size);
+    return &h->front;
+}
+
+/* -- every block -- */
+
+typedef bool (*mm__block_fn)(mm__heap *h, void *block, mm_block_kind kind, void *context);
+
+MM__PRIVATE bool mm__each_block_of(mm__heap *h, mm__arena *arena, mm__bpool *pool,
+                                   mm__block_fn fn, void *context)
+{
+    size_t words = mm__pool_words(pool);
+    for (size_t w = 0; w < words; w++) {
+        uint64_t mask = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+        for (; mask; mask &= mask - 1) {
+            size_t i = w * 64 + mm__ctz(mask);
+            mm_block_kind kind = mm__kind_of(h, arena, pool, i);
+            char *block = pool->blocks + i * pool->size;
+            if (pool->cache == 0 && kind != MM_BLOCK_RAW) block += 8;
+            if (!fn(h, block, kind, context)) return false;
+        }
+    }
+    return true;
+}
+
+/* fn may free the block it is given. */
+MM__PRIVATE bool mm__each_block(mm__heap *h, mm__block_fn fn, void *context)
+{
+    mm__flush_all(h);
+    for (uint32_t a = 0; a < h->arena_count; a++) {
+        mm__arena *arena = h->arenas[a];
+        uint32_t   units = MM__UNITS;
+        if (arena == NULL) continue;
+        if (arena->head.kind == MM__KIND_HUGE) units = 1;
+        for (uint32_t u = 0; u < units && h->arenas[a] == arena; u++)
+            if (!mm__each_block_of(h, arena, &arena->pool[u], fn, context)) return false;
+    }
+    return true;
+}
+
+/* The user's pointer of a block; NULL: it is freed, but held back. */
+MM__PRIVATE void *mm__block_user(const mm__heap *h, void *block, mm_block_kind kind)
+{
+    char *p = (char *)block;
+    if (kind == MM_BLOCK_RAW) return h->zone ? mm__debug_user(h, block) : block;
+    p += h->zone + sizeof(mm_header);
+    return mm__header_of(p)->flags & MM__F_DEAD ? NULL : p;
+}
+
+/* -- statistics -- */
+
+MM__PRIVATE size_t mm__class_live(const mm__heap *h, unsigned i)
+{
+    const mm__class *k = &h->klass[i];
+    return (size_t)(k->pools * k->blocks - k->free_blocks) -
+           (size_t)(h->front.cache[i].top - k->base);
+}
+
+MM_API void mm_heap_get_stats(mm_heap *heap, mm_heap_stats *out)
+{
+    mm__heap *h = mm__H(heap);
+    memset(out, 0, sizeof *out);
+    for (unsigned i = 1; i < MM__CACHES; i++) {
+        const mm__class *k = &h->klass[i];
+        size_t live = mm__class_live(h, i);
+        out->live_blocks += live;
+        out->live_bytes += live * k->size;
+        out->cached_blocks += (size_t)(h->front.cache[i].top - k->base);
+        out->pools += (size_t)k->pools;
+        out->used_bytes += (size_t)k->pools * k->span * MM__POOL_SIZE;
+        if (k->kind != MM_BLOCK_RAW) out->objects += live;
+        if (k->kind == MM_BLOCK_TRACKED) out->tracked += live;
+    }
+    for (int kind = 0; kind < 3; kind++) {
+        out->live_blocks += h->run_count[kind];
+        out->live_bytes += h->run_bytes[kind];
+        out->used_bytes += h->run_bytes[kind];
+        if (kind != MM_BLOCK_RAW) out->objects += h->run_count[kind];
+    }
+    out->tracked += h->run_count[MM_BLOCK_TRACKED];
+    out->peak_bytes = h->peak_bytes;
+    out->reserved_bytes = h->reserved;
+    out->reserved_peak = h->reserved_peak;
+    out->arenas = h->arena_total;
+    out->huge_blocks = h->huge_count;
+    if (out->used_bytes)
+        out->fragmentation = 1.0 - (double)out->live_bytes / (double)out->used_bytes;
+}
+
+MM_API bool mm_heap_get_class_stats(mm_heap *heap, size_t i, mm_class_stats *out)
+{
+    mm__heap *h = mm__H(heap);
+    memset(out, 0, sizeof *out);
+    if (i >= MM__CACHES + 2) return false;
+    if (i >= MM__CACHES - 1) {
+        out->kind = (mm_block_kind)(i - (MM__CACHES - 1));
+        out->live_blocks = h->run_count[out->kind];
+        return true;
+    }
+    out->block_size = h->klass[i + 1].size;
+    out->kind = (mm_block_kind)h->klass[i + 1].kind;
+    out->live_blocks = mm__class_live(h, (unsigned)i + 1);
+    out->peak_blocks = (size_t)h->klass[i + 1].peak;
+    out->cached_blocks = (size_t)(h->front.cache[i + 1].top - h->klass[i + 1].base);
+    out->pools = (size_t)h->klass[i + 1].pools;
+    return true;
+}
+
+typedef struct mm__type_tally { size_t *objects, *bytes; } mm__type_tally;
+
+MM__PRIVATE bool mm__tally_type(mm__heap *h, void *block, mm_block_kind kind,
+                                void *context)
+{
+    mm__type_tally *tally = (mm__type_tally *)context;
+    void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    if (object == NULL) return true;
+    tally->objects[mm__header_of(object)->type]++;
+    tally->bytes[mm__header_of(object)->type] += mm__block_room(block);
+    return true;
+}
+
+MM_API size_t mm_heap_get_type_stats(mm_heap *heap, mm_type_stats *out, size_t capacity)
+{
+    mm__heap *h = mm__H(heap);
+    size_t    types = mm__type_count + 1u, found = 0, size = types * 2 * sizeof(size_t);
+    size_t   *table = (size_t *)mm__obtain(h, size, MM__PAGE);
+    mm__type_tally tally;
+    if (table == NULL) return SIZE_MAX;
+    tally.objects = table;
+    tally.bytes = table + types;
+    mm__each_block(h, mm__tally_type, &tally);
+    for (size_t id = 1; id < types; id++) {
+        size_t at = found < capacity ? found : capacity;
+        mm_type_stats one;
+        if (tally.objects[id] == 0) continue;
+        one.type = mm__type_at((unsigned)id);
+        one.objects = tally.objects[id];
+        one.bytes = tally.bytes[id];
+        for (; at > 0 && out[at - 1].bytes < one.bytes; at--)
+            if (at < capacity) out[at] = out[at - 1];
+        if (at < capacity) out[at] = one;
+        found++;
+    }
+    mm__give_back(h, table, size);
+    return found;
+}
+
+typedef struct mm__walker {
+    bool (*visit)(const mm_block *block, void *user);
+    void *user;
+} mm__walker;
+
+MM__PRIVATE bool mm__walk_block(mm__heap *h, void *block, mm_block_kind kind,
+                                void *context)
+{
+    mm__walker *walker = (mm__walker *)context;
+    mm_block    b;
+    memset(&b, 0, sizeof b);
+    b.address = mm__block_user(h, block, kind);
+    if (b.address == NULL) return true;
+    b.size = mm_usable_size(b.address);
+    b.kind = kind;
+    b.generation = -1;
+    b.huge = mm__A(block)->head.kind == MM__KIND_HUGE;
+    if (kind != MM_BLOCK_RAW) {
+        b.type = mm_type_of(b.address);
+        b.refcount = mm_refcount(b.address);
+        b.generation = mm_gc_generation_of(b.address);
+    }
+    return walker->visit(&b, walker->user);
+}
+
+MM_API bool mm_heap_walk(mm_heap *heap, bool (*visit)(const mm_block *block, void *user),
+                         void *user)
+{
+    mm__walker walker = {visit, user};
+    return mm__each_block(mm__H(heap), mm__walk_block, &walker);
+}
+
+MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
+{
+    mm__heap  *h = mm__H(heap);
+    mm__arena *arena = p ? mm__arena_find(h, p) : NULL;
+    mm__bpool *pool;
+    uint32_t   i;
+    if (arena == NULL) { /* the tail of a huge block is beyond its first arena */
+        for (uint32_t a = 0; a < h->arena_count; a++) {
+            arena = h->arenas[a];
+            if (arena && arena->head.kind == MM__KIND_HUGE &&
+                (const char *)p >= arena->block &&
+                (const char *)p < arena->block + arena->block_size)
+                return true;
+        }
+        return false;
+    }
+    if (arena->head.kind == MM__KIND_HUGE) return (const char *)p >= arena->block;
+    return mm__block_holding(h, arena, p, &pool, &i);
+}
+
+MM_API size_t mm_usable_size(const void *p)
+{
+    const mm__heap *h = mm__H(mm_heap_of(p));
+    return h->zone ? mm__debug_size(h, p) : mm__block_room(p);
+}
+
+MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size)
+{
+    unsigned long pages = 0, in_core = 0;
+    FILE *f;
+    *resident = *virtual_size = 0;
+    f = fopen("/proc/self/statm", "r");
+    if (f == NULL) return false;
+    if (fscanf(f, "%lu %lu", &pages, &in_core) != 2) in_core = 0;
+    fclose(f);
+    *virtual_size = pages * MM__PAGE;
+    *resident = in_core * MM__PAGE;
+    return in_core != 0;
+}
+
+/* -- purge -- */
+
+MM__PRIVATE size_t mm__discard_free_pages(mm__heap *h, mm__arena *arena)
+{
+    size_t bytes = 0;
+    if (h->desc.buffer || h->desc.map || h->zone) return 0;
+    for (size_t i = arena->first_unit * MM__UNIT_PAGES; i < MM__PAGES;) {
+        size_t n = mm__pages_from(arena, i, MM__PAGES);
+        if (n) mm__os_discard((char *)arena + i * MM__PAGE, n * MM__PAGE);
+        bytes += n * MM__PAGE;
+        i += n + 1;
+    }
+    return bytes;
+}
+
+MM__PRIVATE void mm__purge_classes(mm__heap *h)
+{
+    for (unsigned i = 1; i < MM__CACHES; i++) {
+        mm__class *k = &h->klass[i];
+        for (mm__bpool *pool = k->first, *next; pool; pool = next) {
+            next = pool->next;
+            if (pool->free == pool->count) mm__pool_emptied(h, pool, false);
+        }
+    }
+}
+
+MM_API size_t mm_heap_purge(mm_heap *heap)
+{
+    mm__heap *h = mm__H(heap);
+    size_t    before = h->reserved, bytes = 0;
+    mm__drain_all(h);
+    mm__flush_all(h);
+    if (!h->gc.collecting) {
+        for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
+            for (size_t w = 0; w < mm__pool_words(pool); w++)
+                mm__table(pool, MM__YOUNG0)[w] &= ~mm__table(pool, MM__FREE)[w];
+        mm__young_tidy(h);
+    }
+    mm__intern_purge(h);
+    mm__purge_classes(h);
+    for (int i = 0; i < 2; i++) {
+        if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
+        h->spare[i] = NULL;
+    }
+    for (uint32_t a = 0; a < h->arena_count; a++)
+        if (h->arenas[a] && h->arenas[a]->head.kind != MM__KIND_HUGE)
+            bytes += mm__discard_free_pages(h, h->arenas[a]);
+    return bytes + (before - h->reserved);
+}
+
+/* -- destroy -- */
+
+typedef struct mm__leaks { mm_leak *leak; size_t held; } mm__leaks;
+
+MM__PRIVATE void mm__uncount_visit(void *child, void *context)
+{
+    mm_header *header = mm__header_of(child);
+    (void)context;
+    if ((int32_t)header->rc > 0) header->rc--;
+}
+
+/* Leave in each count the references from outside. */
+MM__PRIVATE bool mm__uncount_block(mm__heap *h, void *block, mm_block_kind kind,
+                                   void *context)
+{
+    void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    (void)context;
+    if (object) mm__visit_refs(object, mm_type_of(object), mm__uncount_visit, NULL);
+    return true;
+}
+
+MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind kind,
+                                void *context)
+{
+    mm__leaks *leaks = (mm__leaks *)context;
+    void      *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    uint32_t   rc;
+    mm_leak   *leak;
+    if (object == NULL || mm__is_immortal(object)) return true;
+    rc = mm__header_of(object)->rc;
+    leaks->held += rc > 0;
+    if (leaks->leak == NULL) return true;
+    leak = &leaks->leak[mm__header_of(object)->type];
+    if (leak->objects == 0 || (rc && leak->held == 0)) leak->example = object;
+    leak->objects++;
+    leak->bytes += mm__block_room(block);
+    leak->held += rc > 0;
+    leak->refs += rc;
+    return true;
+}
+
+MM__PRIVATE void mm__leak_tell(mm__heap *h, mm_leak *leak)
+{
+    if (leak->objects == 0) return;
+    if (h->desc.leak)
+        h->desc.leak(leak, h->desc.user);
+    else
+        mm__log(h, MM_LOG_WARNING,
+                "leak: %zu of %s (%zu bytes) at mm_heap_destroy; %zu held by %llu outside "
+                "references, e.g. %p", leak->objects, leak->type_name, leak->bytes,
+                leak->held, (unsigned long long)leak->refs, leak->example);
+}
+
+/* Count and report what is held from outside. The counts are of no use after. */
+MM__PRIVATE size_t mm__leaks_report(mm__heap *h)
+{
+    size_t    types = mm__type_count + 1u, size = types * sizeof(mm_leak);
+    mm__leaks leaks;
+    leaks.held = 0;
+    h->desc.max_bytes = 0;
+    leaks.leak = (mm_leak *)mm__obtain(h, size, MM__PAGE);
+    mm__each_block(h, mm__uncount_block, NULL);
+    mm__each_block(h, mm__leak_block, &leaks);
+    for (size_t id = 1; leaks.leak && leaks.held && id < types; id++) {
+        leaks.leak[id].type_name = mm__type_at((unsigned)id)->name;
+        mm__leak_tell(h, &leaks.leak[id]);
+    }
+    if (leaks.leak) mm__give_back(h, leaks.leak, size);
+    return leaks.held;
+}
+
+MM__PRIVATE bool mm__seal_block(mm__heap *h, void *block, mm_block_kind kind,
+                                void *context)
+{
+    void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    (void)context;
+    if (object == NULL) return true;
+    if (mm__header_of(object)->flags & MM__F_WEAK) mm__weak_silence(h, object);
+    mm__header_of(object)->flags |= MM__F_TRASH;
+    mm__header_of(object)->rc = 1;
+    return true;
+}
+
+MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind kind,
+                               void *context)
+{
+    void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    const mm_type *type;
+    (void)context;
+    if (object == NULL) return true;
+    type = mm_type_of(object);
+    h->dying_budget = SIZE_MAX;
+    h->dying_defer = true;
+    mm__drop_simple(h, object, type);
+    mm__dispose(h, object, type);
+    h->dying_defer = false;
+    return true;
+}
+
+MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block, mm_block_kind kind,
+                                    void *context)
+{
+    mm_leak *leak = (mm_leak *)context;
+    void    *p = kind == MM_BLOCK_RAW ? mm__block_user(h, block, kind) : NULL;
+    if (p == NULL) return true;
+    leak->objects++;
+    leak->bytes += mm__block_room(block);
+    leak->held++;
+    leak->refs++;
+    if (leak->example == NULL) leak->example = p;
+    return true;
+}
+
+MM__PRIVATE void mm__heap_unmap(mm__heap *h)
+{
+    mm_heap_desc desc = h->desc;
+    size_t       size = h->self_size;
+    for (uint32_t a = h->arena_count; a-- > 0;)
+        if (h->arenas[a]) {
+            mm__arena *arena = h->arenas[a];
+            MM__UNPOISON(arena, arena->size);
+            MM__ROOT_REGION_END(arena, arena->size);
+            mm__give_back(h, arena, arena->size);
+        }
+    if (h->arena_capacity) mm__give_back(h, h->arenas, h->arena_capacity * sizeof *h->arenas);
+    if (h->weak.capacity)
+        mm__give_back(h, h->weak.entry, h->weak.capacity * sizeof *h->weak.entry);
+    if (h->weak.place_capacity)
+        mm__give_back(h, h->front.places, (size_t)h->weak.place_capacity * sizeof(mm__place));
+    if (h->gc.garbage_capacity)
+        mm__give_back(h, h->gc.garbage, h->gc.garbage_capacity * sizeof(void *));
+    if (h->gc.callback_capacity)
+        mm__give_back(h, h->gc.callback, h->gc.callback_capacity * sizeof *h->gc.callback);
+    if (h->held_capacity)
+        mm__give_back(h, h->held, h->held_capacity * sizeof *h->held);
+    mm__stack_free(h, &h->gc.old.marks);
+    mm__stack_free(h, &h->gc.young.marks);
+    MM__ROOT_REGION_END(h, size);
+    if (desc.buffer) return;
+    if (desc.unmap)
+        desc.unmap(h, size, desc.user);
+    else
+        mm__os_unmap(h, size);
+}
+
+/* All that runs user code, and the collections. */
+MM__PRIVATE void mm__heap_quiesce(mm__heap *h)
+{
+    mm__finalizers_at_exit(h);
+    mm_gc_clear_garbage(&h->front);
+    h->gc.debug &= ~MM_GC_DEBUG_SAVEALL;
+    mm_gc_unfreeze(&h->front);
+    mm__drain_all(h);
+    for (int round = 0; round < 4 && mm__collect_full(h); round++) mm__drain_all(h);
+}
+
+MM_API size_t mm_heap_destroy(mm_heap *heap)
+{
+    mm__heap *h = mm__H(heap);
+    mm_leak   raw;
+    size_t    held;
+    if (heap == NULL) return 0;
+    if (h->gc.collecting || h->dying_depth) {
+        mm__bug(h, "mm_heap_destroy of %p from inside its own finalizer or callback",
+                (void *)heap);
+        return 0;
+    }
+    mm__heap_quiesce(h);
+    h->destroying = true;
+    h->gc.enabled = false;
+    h->gc.collecting = true;
+    held = mm__leaks_report(h);
+    mm__pools_release(h);
+    mm__intern_release(h);
+    mm__each_block(h, mm__seal_block, NULL);
+    mm__each_block(h, mm__end_block, NULL);
+    mm__quarantine_end(h);
+    memset(&raw, 0, sizeof raw);
+    raw.type_name = "raw memory";
+    mm__each_block(h, mm__raw_leak_block, &raw);
+    mm__leak_tell(h, &raw);
+    mm__heap_unmap(h);
+    return held;
+}
+
+/* ============================================================================
+   >>check   All invariants
+
+   mm_heap_check runs the check of every room and goes on after a violation.
+   ============================================================================ */
+
+/* A2, A3, A4. */
+MM__PRIVATE bool mm__check_bpool(mm__heap *h, const mm__bpool *pool)
+{
+    bool   ok = true;
+    size_t words = mm__pool_words(pool);
+    uint32_t free_bits = 0;
+    for (size_t w = 0; w < words; w++) {
+        uint64_t word = mm__table(pool, MM__FREE)[w];
+        free_bits += mm__popcount(word);
+        if (word & ~mm__valid_bits(pool, w)) ok = mm__broken(h, "A2", pool->blocks);
+        if (pool->cache && (pool->sum >> w & 1) != (word != 0))
+            ok = mm__broken(h, "A3", pool->blocks);
+    }
+    if (free_bits != pool->free) ok = mm__broken(h, "A3", pool->blocks);
+    if (pool->cache && pool->queued != (pool->free > 0))
+        ok = mm__broken(h, "A4", pool->blocks);
+    return ok;
+}
+
+/* A6, G1, G4 for one word of a tracked pool. */
+MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
+                                        void *context)
+{
+    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+    uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
+    const uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    bool *ok = (bool *)context;
+    if (y0 & y1 & used) *ok = mm__broken(h, "A6", pool->blocks);
+    if (y1 & ~used) *ok = mm__broken(h, "A6", pool->blocks);
+    if (h->gc.collecting) return true;
+    for (uint64_t mask = used; mask; mask &= mask - 1) {
+        unsigned i = mm__ctz(mask);
+        void    *object = mm__object_at(h, pool, w * 64 + i);
+        mm_header *header = mm__header_of(object);
+        bool young = y0 >> i & 1;
+        if (h->gc.old.phase == MM__IDLE && bytes[i] != 0)
+            *ok = mm__broken(h, "G1", object);
+        if (header->flags & MM__F_DEAD) continue;
+        if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);
+        if (young && !(header->gc & MM__GC_QUIET)) *ok = mm__broken(h, "G4", object);
+    }
+    return true;
+}
+
+MM__PRIVATE bool mm__check_arenas(mm__heap *h)
+{
+    bool   ok = true;
+    size_t bytes = 0;
+    for (uint32_t a = 0; a < h->arena_count; a++) {
+        mm__arena *arena = h->arenas[a];
+        size_t     pages = 0;
+        if (arena == NULL) continue;
+        bytes += arena->size;
+        if (arena->index != a || arena->head.heap != &h->front)
+            ok = mm__broken(h, "A1", arena);
+        if (arena->head.kind == MM__KIND_HUGE) continue;
+        for (size_t i = 0; i < MM__PAGES; i++) pages += mm__page_free(arena, i);
+        if (pages != arena->free_pages) ok = mm__broken(h, "A5", arena);
+        if (arena->listed != (pages > 0 && h->spare[arena->head.kind] != arena))
+            ok = mm__broken(h, "A5", arena);
+        for (uint32_t u = arena->first_unit; u < MM__UNITS; u++) {
+            mm__bpool *pool = &arena->pool[u];
+            if (pool->count && !mm__check_bpool(h, pool)) ok = false;
+            if (pool->count && arena->head.cache[u] != pool->cache)
+                ok = mm__broken(h, "A1", pool->blocks);
+        }
+    }
+    return bytes <= h->reserved ? ok : mm__broken(h, "H1", h);
+}
+
+/* Zones of every block (debug >= 2). */
+MM__PRIVATE bool mm__check_zones(mm__heap *h, void *block, mm_block_kind kind,
+                                 void *context)
+{
+    if (mm__block_user(h, block, kind) &&
+        !mm__zones_intact(h, (char *)block, kind, "mm_heap_check"))
+        *(bool *)context = false;
+    return true;
+}
+
+MM_API bool mm_heap_check(mm_heap *heap)
+{
+    mm__heap *h = mm__H(heap);
+    bool      ok;
+    mm__flush_all(h);
+    ok = mm__check_arenas(h);
+    mm__each_word(h, mm__check_tracked_word, &ok);
+    if (!mm__check_weak(h)) ok = false;
+    if (!mm__check_str(h)) ok = false;
+    if (!mm__check_bytes(h)) ok = false;
+    if (!mm__check_pool(h)) ok = false;
+    if (h->zone) mm__each_block(h, mm__check_zones, &ok);
+    return ok;
+}
+
+/* ============================================================================
+   >>leave   The private macros of the implementation end here
+   ============================================================================ */
+
+#undef MM__ASAN
+#undef MM__BYTES_INLINE
+#undef MM__BYTES_TRIGGER
+#undef MM__CACHE_MAX
+#undef MM__CACHE_MIN
+#undef MM__CHUNK_HEAD
+#undef MM__CLOCK_VISITS
+#undef MM__COLD
+#undef MM__DEATHS
+#undef MM__DEATH_DEPTH
+#undef MM__GC_CLEARING
+#undef MM__HASH_A
+#undef MM__HASH_B
+#undef MM__HASH_C
+#undef MM__HASH_D
+#undef MM__HUGE_HEADER
+#undef MM__IMMORTAL
+#undef MM__INVARIANT
+#undef MM__KNOWN_IDLE
+#undef MM__LINK_SHIFT
+#undef MM__LIVE
+#undef MM__MAP_ANONYMOUS
+#undef MM__NOINLINE
+#undef MM__NO_ASAN
+#undef MM__PAGE
+#undef MM__PAGES
+#undef MM__POISON
+#undef MM__POOL_SIZE
+#undef MM__PREFETCH
+#undef MM__PREFETCHED
+#undef MM__PRIVATE
+#undef MM__RECORD_FREED
+#undef MM__RECORD_SHIFT
+#undef MM__REFILL
+#undef MM__REGION_CHECK
+#undef MM__ROOT_REGION
+#undef MM__ROOT_REGION_END
+#undef MM__RUN_KIND
+#undef MM__RUN_MAX
+#undef MM__RUN_PAGES
+#undef MM__SATURATED
+#undef MM__SLICE_ALLOCATIONS
+#undef MM__SLICE_VISITS
+#undef MM__SMALL_MAX
+#undef MM__STR_INLINE
+#undef MM__TSAN
+#undef MM__TYPE_MAX
+#undef MM__UNIT_PAGES
+#undef MM__UNLIKELY
+#undef MM__UNPOISON
+#undef MM__VEC_PUSH
+#undef MM__VG_ALLOC
+#undef MM__VG_FREE
+#undef MM__VG_NOACCESS
+#undef MM__VG_RUNNING
+#undef MM__VG_UNDEFINED
+#undef MM__WORDS
+#undef MM__ZONE
+#endif /* MEMMGR_IMPLEMENTATION */
+
+#if defined(MEMMGR_STATIC) && defined(__GNUC__) && !defined(MEMMGR_LEFT)
+#define MEMMGR_LEFT
+#pragma GCC diagnostic pop
+#endif
+
+/* ============================================================================
+   >>licence
+
+   This software is available under two licences: choose the one you prefer.
+
+   ---------------------------------------------------------------------------
+   ALTERNATIVE A - MIT License
+
+   Copyright (c) 2026 the memmgr.h developers
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy
+   of this software and associated documentation files (the "Software"), to deal
+   in the Software without restriction, including without limitation the rights
+   to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+   copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in
+   all copies or substantial portions of the Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+   LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+   SOFTWARE.
+
+   ---------------------------------------------------------------------------
+   ALTERNATIVE B - Public domain (www.unlicense.org)
+
+   This is free and unencumbered software released into the public domain.
+
+   Anyone is free to copy, modify, publish, use, compile, sell, or distribute
+   this software, either in source code form or as a compiled binary, for any
+   purpose, commercial or non-commercial, and by any means.
+
+   In jurisdictions that recognize copyright laws, the author or authors of this
+   software dedicate any and all copyright interest in the software to the
+   public domain. We make this dedication for the benefit of the public at large
+   and to the detriment of our heirs and successors. We intend this dedication
+   to be an overt act of relinquishment in perpetuity of all present and future
+   rights to this software under copyright law.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN
+   ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION
+   WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   ============================================================================ */
