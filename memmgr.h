@@ -1564,6 +1564,12 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #else
 #define MM__INVARIANT(x) ((void)0)
 #endif
+#if MEMMGR_CHECK >= 3
+#define MM__INVARIANT_DEEP(heap)                                                    \
+    MM_ASSERT(mm_heap_check(heap), "memmgr.h: an invariant is broken, see the log")
+#else
+#define MM__INVARIANT_DEEP(heap) ((void)0)
+#endif
 
 /* ============================================================================
    >>platform   OS memory, clock, threads, bit counts, sanitizers
@@ -2424,10 +2430,10 @@ typedef enum mm__phase {
 
 /* One run of the collector's algorithm over one set; see >>gc.impl. */
 typedef struct mm__trial {
-    mm__phase  phase;
+    mm__phase  phase, stop;  /* stop: pause before this phase                     */
     mm__set    set;
     uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
-    bool       sliced, finalizers, hooks, weak, sealed;
+    bool       sliced, finalizers, hooks, weak, abandoned;
     int        generation;
     mm__cursor at;
     mm__stack  marks;
@@ -3153,7 +3159,7 @@ MM__PRIVATE void mm__pool_bind(mm__arena *arena, mm__bpool *pool, uint64_t inver
     for (uint32_t u = pool->unit; u < (uint32_t)pool->unit + pool->span; u++) {
         arena->head.cache[u] = (uint8_t)cache;
         arena->unit[u].head = pool->unit;
-        arena->unit[u].base = (uint32_t)pool->unit << MM__POOL_SHIFT;
+        arena->unit[u].base = (uint32_t)(pool->blocks - (char *)arena);
         arena->unit[u].inverse = inverse;
         if (!tracked) continue;
         arena->unit[u].scale = inverse;
@@ -4858,6 +4864,29 @@ MM_API void mm_immortalize(const void *object)
     mm__header_of(object)->rc = (uint32_t)(int32_t)MM__IMMORTAL;
 }
 
+/* The types of weak references and finalize callbacks: their room is >>weak. */
+struct mm_finalizer {
+    mm_weakref     ref;
+    mm_finalize_fn fn;
+    void          *argument;
+    mm_finalizer  *older, *newer;
+    bool           alive, atexit;
+};
+
+MM__PRIVATE void mm__weakref_dispose(void *object);
+
+static const mm_slot mm__weakref_slots[] = {MM_REF(mm_weakref, owned)};
+
+static mm_type mm__weakref_type = {
+    "weakref", sizeof(mm_weakref), mm__weakref_slots, 1, MM_TYPE_NO_WEAK, NULL,
+    NULL, mm__weakref_dispose, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
+static mm_type mm__finalizer_type = {
+    "finalizer", sizeof(mm_finalizer), NULL, 0, MM_TYPE_NO_WEAK, &mm__weakref_type,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
+
 /* ============================================================================
    >>gc.impl   The cycle collector
 
@@ -5319,6 +5348,7 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
     if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
     if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
     if (!type->mm__.simple) t->outside++; /* vectors must be freed */
+    if (mm__is(object, &mm__weakref_type)) t->weak = true;
     if (header->flags & MM__F_WEAK) {
         header->flags |= MM__F_DEAD;
         t->weak = true;
@@ -5393,7 +5423,8 @@ MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, 
 
 /* -- weaken, call, finalize -- */
 
-MM__PRIVATE void mm__weak_condemned(mm__heap *h, mm__trial *t, void *object);
+MM__PRIVATE void mm__weak_condemned(mm__heap *h, void *object);
+MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object);
 MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
 MM__PRIVATE void mm__weak_call_due(mm__heap *h);
 
@@ -5408,10 +5439,11 @@ MM__PRIVATE bool mm__in_trash(const void *object)
 MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                  uint64_t mask)
 {
+    (void)t;
     for (; mask; mask &= mask - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
-        if (!(mm__header_of(object)->flags & MM__F_WEAK)) continue;
-        mm__weak_condemned(h, t, object);
+        if (mm__is(object, &mm__weakref_type)) mm__weakref_cancel(h, object);
+        if (mm__header_of(object)->flags & MM__F_WEAK) mm__weak_condemned(h, object);
         mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
     }
 }
@@ -5845,10 +5877,10 @@ MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
     }
 }
 
-/* Run the trial on from where it is. True: it has ended. */
+/* Run the trial on from where it is. True: it has ended, or reached its stop. */
 MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
 {
-    while (t->phase <= MM__RESET) {
+    while (t->phase <= MM__RESET && t->phase != t->stop) {
         if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
         t->phase = (mm__phase)(t->phase + 1);
         if (t->phase == MM__WEAKEN && t->trash == 0) t->phase = MM__RESET;
@@ -5941,6 +5973,45 @@ MM__PRIVATE void mm__gc_counters(mm__heap *h, int g)
     h->gc.count2 = g == 1 ? h->gc.count2 + 1 : 0;
 }
 
+/* Whether young trash refers to old objects, which may be garbage because of it. */
+MM__PRIVATE void mm__reaches_old_visit(void *child, void *context)
+{
+    const mm_header *header = mm__header_of(child);
+    if ((header->flags & MM__F_TRACKED) && (header->gc & MM__GC_OLD))
+        *(bool *)context = true;
+}
+
+MM__PRIVATE bool mm__trash_reaches_old(mm__heap *h, const mm__trial *t)
+{
+    bool found = false;
+    if (t->outside == 0) return false;
+    for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
+        for (size_t w = 0; w < mm__pool_words(pool) && !found; w++)
+            for (uint64_t mask = mm__trash_word(pool, w, t); mask; mask &= mask - 1) {
+                void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+                mm__visit_refs(object, mm_type_of(object), mm__reaches_old_visit, &found);
+            }
+    return found;
+}
+
+/* Let the condemned go, as if the trial had not been. */
+MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
+{
+    for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
+        for (size_t w = 0; w < mm__pool_words(pool); w++) {
+            uint64_t trash = mm__trash_word(pool, w, t);
+            uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+            mm__table(pool, MM__TRASH)[w] &= ~trash;
+            mm__bytes_set(bytes, trash, mm__resting_byte(h));
+            for (; trash; trash &= trash - 1)
+                mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(trash)))->flags &=
+                    (uint8_t)~MM__F_DEAD;
+        }
+    t->trash = t->found = 0;
+    t->abandoned = true;
+    mm__excess_clear(h, &h->gc.excess[1]);
+}
+
 /* The young trial, whole, for a collection of generation g (2: in place of all). */
 MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
 {
@@ -5949,7 +6020,15 @@ MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
     h->gc.collecting = true;
     mm__trial_begin(h, t, g ? MM__SET_YOUNG : MM__SET_GEN0, false);
     t->generation = g;
+    if (g == 2) t->stop = MM__WEAKEN;
     mm__trial_run(h, t);
+    if (g == 2 && t->phase == MM__WEAKEN) {
+        t->stop = MM__IDLE;
+        if (mm__trash_reaches_old(h, t))
+            mm__trial_abandon(h, t);
+        else
+            mm__trial_run(h, t);
+    }
     t->phase = MM__IDLE;
     h->gc.collecting = was;
 }
@@ -6038,6 +6117,17 @@ MM__PRIVATE bool mm__old_quiet(const mm__heap *h)
     return h->gc.suspects == 0 && h->gc.promoted == 0 && h->gc.debug == 0;
 }
 
+/* A young trial in place of a full one. False: it found young trash that refers to old
+   objects, and let it go. */
+MM__PRIVATE bool mm__young_as_full(mm__heap *h)
+{
+    mm__young_trial(h, 2);
+    if (h->gc.young.abandoned) return false;
+    h->gc.long_lived_total += h->gc.young.members - h->gc.young.found;
+    h->gc.promoted = 0;
+    return true;
+}
+
 /* All generations, whole; returns what it found. */
 MM__NOINLINE size_t mm__collect_full(mm__heap *h)
 {
@@ -6050,18 +6140,12 @@ MM__NOINLINE size_t mm__collect_full(mm__heap *h)
     start = mm__clock_ns();
     mm__gc_tell(h, false, 2, 0);
     mm__gc_counters(h, 2);
-    if (mm__old_quiet(h)) {
-        mm__young_trial(h, 2);
+    if (mm__old_quiet(h) && mm__young_as_full(h)) {
         found += h->gc.young.found;
-        h->gc.long_lived_total += h->gc.young.members - h->gc.young.found;
-        h->gc.promoted = 0;
-        if (h->gc.suspects == 0) {
-            mm__collect_end(h, 2, h->gc.young.found);
-            mm__gc_pause(h, 2, start, h->gc.young.visits);
-            mm__gc_tell(h, true, 2, found);
-            return found;
-        }
-        h->gc.stats[2].collected += h->gc.young.found;
+        mm__collect_end(h, 2, h->gc.young.found);
+        mm__gc_pause(h, 2, start, h->gc.young.visits);
+        mm__gc_tell(h, true, 2, found);
+        return found;
     }
     mm__old_begin(h, false);
     mm__old_slice(h, SIZE_MAX, 0);
@@ -6180,6 +6264,7 @@ MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
     mm__drain_all(h);
     found = generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation);
     mm__drain_all(h);
+    MM__INVARIANT_DEEP(heap);
     return found;
 }
 
@@ -6555,28 +6640,6 @@ MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
      W6  places[entry->place - 1].object is the entry's object
    ============================================================================ */
 
-struct mm_finalizer {
-    mm_weakref     ref;
-    mm_finalize_fn fn;
-    void          *argument;
-    mm_finalizer  *older, *newer;
-    bool           alive, atexit;
-};
-
-MM__PRIVATE void mm__weakref_dispose(void *object);
-
-static const mm_slot mm__weakref_slots[] = {MM_REF(mm_weakref, owned)};
-
-static mm_type mm__weakref_type = {
-    "weakref", sizeof(mm_weakref), mm__weakref_slots, 1, MM_TYPE_NO_WEAK, NULL,
-    NULL, mm__weakref_dispose, NULL, NULL, NULL, NULL, NULL,
-    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
-
-static mm_type mm__finalizer_type = {
-    "finalizer", sizeof(mm_finalizer), NULL, 0, MM_TYPE_NO_WEAK, &mm__weakref_type,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
-
 /* -- the table: open addressing, linear probing, backward shift on removal -- */
 
 MM__PRIVATE size_t mm__weak_home(const mm__weak *weak, const void *object)
@@ -6740,6 +6803,13 @@ MM__PRIVATE void mm__weakref_dispose(void *object)
     mm__weak_unlink(mm__H(mm_heap_of(object)), (mm_weakref *)object);
 }
 
+/* A weak reference that is trash itself dies without a word (behaviour G61). */
+MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object)
+{
+    mm__weak_unlink(h, (mm_weakref *)object);
+    ((mm_weakref *)object)->callback = NULL;
+}
+
 /* -- the death of a target -- */
 
 /* Kill all references to the object; its entry and handle go. Returns the list. */
@@ -6790,10 +6860,9 @@ MM__PRIVATE void mm__weak_died(mm__heap *h, void *object)
 }
 
 /* By the collector: kill now, call when all of the trash is weakly dead. */
-MM__PRIVATE void mm__weak_condemned(mm__heap *h, mm__trial *t, void *object)
+MM__PRIVATE void mm__weak_condemned(mm__heap *h, void *object)
 {
     mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object), true);
-    (void)t;
     if (list == NULL) return;
     if (h->gc.calls == NULL) h->gc.calls_end = &h->gc.calls;
     *h->gc.calls_end = list;
@@ -9385,6 +9454,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT
+#undef MM__INVARIANT_DEEP
 #undef MM__KNOWN_IDLE
 #undef MM__LINK_SHIFT
 #undef MM__LIVE

@@ -1,8 +1,9 @@
 # benchmarks.gp - draws build/bench/results.tsv: one bar per row, how far ahead of the
 # best peer we are (peer / ours, logarithmic; right of 1 is ahead).
 #   gnuplot docs/benchmarks.gp        writes build/bench/<room>.svg for each room
-set terminal svg size 900,700 font "sans,12" background "white"
+set terminal svg size 900,700 font "sans,12" background "white" noenhanced
 set logscale x 2
+set format x "%g"
 set grid xtics
 set style fill solid 0.8
 set xlabel "best peer / ours (logarithmic; above 1 we are ahead)"

@@ -7,7 +7,7 @@
    Prints:
      13 words, 7 of them distinct
      "the" is one object: yes
-     bytes of repeats that were not stored: 20
+     bytes of repeats that were not stored: 18
      still known: fox yes, wolf no
      after dropping them: fox no
 */

@@ -29,7 +29,8 @@
 #include <time.h>
 
 enum {
-    SLICE_US = 200, /* what one step of the collector may take */
+    SLICE_US = 200,       /* what one step of the collector may take */
+    READ_BYTES = 1 << 20, /* between two looks at the progress       */
     KNOTS_SHOWN = 5,
     DRAWN_MOST = 1000, /* edges */
     TYPES_SHOWN = 16,
@@ -164,11 +165,10 @@ static void progress_end(const Demo *d)
 /* Reads all of file into a raw block that grows; its size goes to d->bytes. */
 static char *read_stream(Demo *d, FILE *file, size_t expected)
 {
-    size_t room = expected + 4096, got;
+    size_t room = expected + 4096, left = 4096, got;
     char *text = (char *)mm_alloc(d->heap, room);
     if (text == NULL) out_of_memory(d);
-    while (text != NULL &&
-           (got = fread(text + d->bytes, 1, room - d->bytes, file)) > 0) {
+    while (text != NULL && (got = fread(text + d->bytes, 1, left, file)) > 0) {
         if (memchr(text + d->bytes, 0, got) != NULL) {
             fail(&d->error, "binary data, not a package list: it has zero bytes");
             break;
@@ -181,6 +181,7 @@ static char *read_stream(Demo *d, FILE *file, size_t expected)
             text = larger;
             room += room / 2;
         }
+        left = room - d->bytes < READ_BYTES ? room - d->bytes : READ_BYTES;
     }
     if (ferror(file)) fail(&d->error, "%s", strerror(errno));
     return text;
@@ -403,6 +404,7 @@ static bool parse_stanzas(Demo *d, const mm_view *file)
 {
     Reader r = {file->data, file->data + file->length, 0, {NULL, 0}};
     Stanza s, first;
+    memset(&first, 0, sizeof first);
     while (next_stanza(&d->error, &r, &s)) {
         if (d->stanzas++ == 0) first = s;
         if (!check_stanza(&d->error, &s, &first)) return false;

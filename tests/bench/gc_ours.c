@@ -84,35 +84,43 @@ static void free_the_rest(void)
 typedef struct Slices {
     double *took;
     size_t count, capacity;
-    uint64_t seen;
+    uint64_t seen, visits, visits_longest;
     size_t peak, steps;
 } Slices;
 
 static Slices slices;
 
-static uint64_t slices_so_far(void)
+static uint64_t slices_so_far(const mm_gc_stats *stats)
 {
-    mm_gc_stats stats;
     uint64_t sum = 0;
-    mm_gc_get_stats(heap, &stats);
-    for (int i = 0; i < 3; i++) sum += stats.generation[i].slices;
+    for (int i = 0; i < 3; i++) sum += stats->generation[i].slices;
     return sum;
 }
 
 static void pauses_begin(void)
 {
+    mm_gc_stats stats;
+    mm_gc_get_stats(heap, &stats);
     slices.capacity = 1000000;
     slices.took = bench_pages(slices.capacity * sizeof *slices.took);
-    slices.seen = slices_so_far();
+    slices.seen = slices_so_far(&stats);
+    slices.visits = stats.visits;
 }
 
-/* The time of a step that contained a slice is an upper bound of the slice's. */
+/* Time and visits of a step that contained a slice are upper bounds of the slice's. */
 static void pause_step(double took_us)
 {
-    uint64_t now = slices_so_far();
-    if (now != slices.seen && slices.count < slices.capacity)
+    mm_gc_stats stats;
+    uint64_t now, visits;
+    mm_gc_get_stats(heap, &stats);
+    now = slices_so_far(&stats);
+    visits = stats.visits - slices.visits;
+    if (now != slices.seen && slices.count < slices.capacity) {
         slices.took[slices.count++] = took_us;
+        if (visits > slices.visits_longest) slices.visits_longest = visits;
+    }
     slices.seen = now;
+    slices.visits = stats.visits;
     if (slices.steps++ % 16 == 0) {
         size_t nodes = nodes_alive();
         if (nodes > slices.peak) slices.peak = nodes;
@@ -133,13 +141,12 @@ static void pauses_end(void);
 
 static void pauses_end(void)
 {
-    mm_gc_stats stats;
-    mm_gc_get_stats(heap, &stats);
     if (slices.count > 0) {
-        gc_put("f_slice_p999", "us", bench_quantile(slices.took, slices.count, 0.999));
+        double p999 = bench_quantile(slices.took, slices.count, 0.999);
+        gc_put("f_slice_p999", "us", p999);
         gc_put("f_slice_longest", "us", slices.took[slices.count - 1]);
+        gc_put("f_visits_longest", "objects", (double)slices.visits_longest);
     }
-    gc_put("f_visits_longest", "objects", (double)stats.visits_slice_max);
     gc_collect(2);
     gc_put("f_peak", "x", (double)slices.peak / (double)nodes_alive());
 }
