@@ -1,6 +1,6 @@
 /* test_fuzz_raw.c - random calls on raw memory against a table of what should be.
 
-       FUZZ_STEPS   steps per heap and seed (20000)
+       FUZZ_STEPS   steps per heap and seed (10000)
        FUZZ_SEED    the first seed (1); a failure prints the one to repeat
        FUZZ_SEEDS   how many seeds (3)
 
@@ -95,7 +95,9 @@ static void step_allocate(Fuzz *fuzz, Slot *slot)
     } else {
         align = (size_t)1 << below(fuzz, below(fuzz, 4) ? 13 : 21);
         p = mm_alloc_aligned(fuzz->heap, size, align);
-        assert_true(test_aligned(p, align));
+        if (p == NULL || !test_aligned(p, align))
+            print_error("%zu bytes at %zu: %p\n", size, align, p);
+        assert_true(p != NULL && test_aligned(p, align));
         keep(fuzz, slot, p, size, true);
     }
 }
@@ -233,7 +235,7 @@ static size_t setting(const char *name, size_t otherwise)
 static void fuzz_at(int debug)
 {
     static Fuzz one, two;
-    size_t      steps = setting("FUZZ_STEPS", test_rounds(20000)), i;
+    size_t      steps = setting("FUZZ_STEPS", test_rounds(10000)), i;
     size_t      seed = setting("FUZZ_SEED", 1), n = setting("FUZZ_SEEDS", 3);
     for (; n-- > 0; seed++) {
         print_message("FUZZ_SEED=%lu debug=%d\n", (unsigned long)seed, debug);

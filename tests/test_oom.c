@@ -93,14 +93,14 @@ static void put_block(World *world, size_t i, void *p, size_t size)
     mm_free(world->heap, world->block[i]);
     world->block[i] = (char *)p;
     world->size[i] = size;
-    test_fill(p, size, (unsigned)i);
+    test_fill_ends(p, size, (unsigned)i);
 }
 
 static void check_blocks(const World *world)
 {
     size_t i;
     for (i = 0; i < BLOCKS; i++)
-        assert_true(test_filled(world->block[i], world->size[i], (unsigned)i));
+        assert_true(test_filled_ends(world->block[i], world->size[i], (unsigned)i));
 }
 
 static void drop_blocks(World *world)
@@ -140,8 +140,9 @@ static void resize_part(World *world)
         if (got(world, p != NULL)) {
             world->block[slot] = p;
             if (kept > to) kept = to;
+            if (kept > TEST_END) kept = TEST_END;
             assert_true(test_filled(p, kept, (unsigned)slot));
-            test_fill(p, to, (unsigned)slot);
+            test_fill_ends(p, to, (unsigned)slot);
             world->size[slot] = to;
         }
         check_blocks(world);
@@ -166,8 +167,9 @@ static void object_part(World *world)
 {
     Node *list = make_list(world, TEST_ARENA / 1000, 1000), *node;
     Node *huge = mm_new_extra(world->heap, Node, TEST_ARENA + 5);
-    Leaf *leaf = mm_new_extra(world->heap, Leaf, TEST_ARENA / 3);
+    Leaf *leaf;
     if (got(world, huge != NULL)) mm_set(&huge->next, list);
+    leaf = mm_new_extra(world->heap, Leaf, TEST_ARENA / 3);
     got(world, leaf != NULL);
     for (node = list; node != NULL; node = node->next)
         assert_int_equal(node->value, 77);
@@ -264,15 +266,15 @@ static void pool_part(World *world)
     desc.item_size = TEST_ARENA / 50;
     desc.prefill = 10;
     plain = mm_pool_create(world->heap, &desc);
+    got(world, plain != NULL);
     desc.item_size = 0;
     desc.type = mm_typeof(Node);
     managed = mm_pool_create(world->heap, &desc);
-    got(world, plain != NULL);
     got(world, managed != NULL);
     for (i = 0; i < 100; i++) {
         items[i] = plain ? mm_pool_acquire(plain) : NULL;
-        nodes[i] = managed ? (Node *)mm_pool_acquire(managed) : NULL;
         if (plain) got(world, items[i] != NULL);
+        nodes[i] = managed ? (Node *)mm_pool_acquire(managed) : NULL;
         if (managed) got(world, nodes[i] != NULL);
         if (nodes[i]) assert_true(test_all(nodes[i], sizeof(Node), 0));
     }
@@ -292,12 +294,12 @@ static void region_part(World *world)
     mm_region_init(&region, world->heap);
     for (i = 0; i < 40; i++) {
         kept[i] = (char *)mm_region_alloc(&region, n);
-        if (got(world, kept[i] != NULL)) test_fill(kept[i], n, (unsigned)i);
+        if (got(world, kept[i] != NULL)) test_fill_ends(kept[i], n, (unsigned)i);
     }
     text = mm_region_printf(&region, "%s %d", "number", 42);
     if (got(world, text != NULL)) assert_string_equal(text, "number 42");
     for (i = 0; i < 40; i++)
-        if (kept[i] != NULL) assert_true(test_filled(kept[i], n, (unsigned)i));
+        if (kept[i] != NULL) assert_true(test_filled_ends(kept[i], n, (unsigned)i));
     mm_region_free(&region);
 }
 
@@ -320,7 +322,7 @@ static void question_part(World *world)
     mm_type_stats stats[4];
     Node         *list = make_list(world, 300, 0);
     size_t        n = mm_heap_get_type_stats(world->heap, stats, 4);
-    got(world, n != SIZE_MAX);
+    got(world, n != SIZE_MAX && n >= (list != NULL));
     if (list != NULL) got(world, mm_sizeof_deep(list) != SIZE_MAX);
     mm_decref(list);
     test_drain(world->heap);
@@ -374,7 +376,8 @@ static bool run_scenario(size_t fail_from, size_t fail_count, int debug)
     test_drain(world.heap);
     assert_int_equal(finalized, made);
     assert_int_equal(disposed, made);
-    assert_int_equal(test_stats(world.heap).live_blocks, 0);
+    assert_int_equal(test_stats(world.heap).objects, 0);
+    assert_true(test_stats(world.heap).live_blocks <= 1); /* the table of mm_intern */
     test_heap_done(world.heap, &env);
     return refused;
 }
@@ -481,6 +484,7 @@ static void cycles_wait_for_memory_but_are_not_lost(void **state)
     memset(&world, 0, sizeof world);
     world.heap = test_heap(&env);
     mm_gc_disable(world.heap);
+    mm_decref(new_door(&world)); /* so that there is an arena at hand */
     refuse_all(&env);
     cycle_part(&world); /* collects, with and without what it needs for that */
     assert_true(mm_heap_check(world.heap));
@@ -500,6 +504,7 @@ static void garbage_is_collected_before_a_request_fails(void **state)
     size_t   i, rounds = 20 * TEST_ARENA / 1000;
     (void)state;
     mm_gc_disable(heap);
+    mm_decref(mm_new_extra(heap, Node, 1000));
     refuse_all(&env);
     for (i = 0; i < rounds; i++) { /* far more than the arena at hand can hold */
         Node *node = mm_new_extra(heap, Node, 1000);

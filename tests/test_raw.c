@@ -160,6 +160,12 @@ static void sized_free_takes_the_last_size(void **state)
         assert_non_null(p);
         mm_free_sized(heap, p, 600 - i);
         mm_free_sized(heap, q, i);
+        p = mm_alloc_aligned(heap, 600 - i, 64); /* a block of a wrong class shows */
+        q = mm_alloc(heap, 600 - i);
+        assert_true(test_aligned(p, 64));
+        if (test_is_native()) assert_true(mm_usable_size(q) < 2 * (600 - i) + 64);
+        mm_free(heap, p);
+        mm_free_sized(heap, q, 600 - i);
     }
     assert_true(mm_heap_check(heap));
     done();
@@ -301,7 +307,8 @@ static void realloc_stays_in_place_where_it_says_so(void **state)
         char *p = (char *)mm_alloc(heap, ladder[i]);
         if (ladder[i] < TEST_ARENA) { /* a huge one may be remapped */
             assert_ptr_equal(mm_realloc(heap, p, mm_usable_size(p)), p);
-            assert_ptr_equal(mm_realloc(heap, p, (mm_usable_size(p) + 1) / 2), p);
+            if (ladder[i] > 1100) /* small ones may move: mm_free_sized trusts sizes */
+                assert_ptr_equal(mm_realloc(heap, p, (mm_usable_size(p) + 1) / 2), p);
         }
         mm_free(heap, p);
     }

@@ -306,6 +306,25 @@ static inline bool test_filled(const void *p, size_t size, unsigned seed)
     return true;
 }
 
+/* The same for both ends of a block only, where filling all of it would take the time
+   of the whole test. */
+#define TEST_END ((size_t)1024)
+
+static inline void test_fill_ends(void *p, size_t size, unsigned seed)
+{
+    size_t end = size < TEST_END ? size : TEST_END;
+    test_fill(p, end, seed);
+    if (size >= 2 * TEST_END) test_fill((char *)p + size - end, end, seed + 1);
+}
+
+static inline bool test_filled_ends(const void *p, size_t size, unsigned seed)
+{
+    size_t end = size < TEST_END ? size : TEST_END;
+    if (!test_filled(p, end, seed)) return false;
+    return size < 2 * TEST_END ||
+           test_filled((const char *)p + size - end, end, seed + 1);
+}
+
 static inline bool test_all(const void *p, size_t size, int value)
 {
     const unsigned char *bytes = (const unsigned char *)p;
