@@ -1708,10 +1708,10 @@ MM__PRIVATE void mm__os_discard(void *p, size_t size)
     VirtualAlloc(p, size, MEM_RESET, PAGE_READWRITE);
 }
 
-MM__PRIVATE bool mm__os_protect(void *p, size_t size)
+MM__PRIVATE bool mm__os_protect(void *p, size_t size, bool access)
 {
     DWORD old;
-    return VirtualProtect(p, size, PAGE_NOACCESS, &old) != 0;
+    return VirtualProtect(p, size, access ? PAGE_READWRITE : PAGE_NOACCESS, &old) != 0;
 }
 
 MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
@@ -1772,9 +1772,9 @@ MM__PRIVATE void mm__os_discard(void *p, size_t size)
 #endif
 }
 
-MM__PRIVATE bool mm__os_protect(void *p, size_t size)
+MM__PRIVATE bool mm__os_protect(void *p, size_t size, bool access)
 {
-    return mprotect(p, size, PROT_NONE) == 0;
+    return mprotect(p, size, access ? PROT_READ | PROT_WRITE : PROT_NONE) == 0;
 }
 
 MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
@@ -1844,70 +1844,37 @@ MM__PRIVATE uint64_t mm__random_seed(const void *salt)
 
 #include <stdlib.h>
 
-/* What is put back on leaving: every macro that stb_ds.h defines or reads, and
-   `assert`, as stb_ds.h includes <assert.h> again. */
-#define MM__DS_NAMES(X)                                                             \
-    X(assert) X(INCLUDE_STB_DS_H) X(STBDS_ADDRESSOF) X(STBDS_ALIGN_FWD)             \
-    X(STBDS_ARR_TO_HASH) X(STBDS_ASSERT) X(STBDS_ASSERT_WAS_UNDEFINED)              \
-    X(STBDS_BUCKET_LENGTH) X(STBDS_BUCKET_MASK) X(STBDS_BUCKET_SHIFT)               \
-    X(STBDS_CACHE_LINE_SIZE) X(STBDS_FREE) X(STBDS_HASH_DELETED)                    \
-    X(STBDS_HASH_EMPTY) X(STBDS_HASH_TO_ARR) X(STBDS_HAS_LITERAL_ARRAY)             \
-    X(STBDS_HAS_TYPEOF) X(STBDS_HM_BINARY) X(STBDS_HM_STRING)                       \
-    X(STBDS_INDEX_DELETED) X(STBDS_INDEX_EMPTY) X(STBDS_INDEX_IN_USE)               \
-    X(STBDS_INTERNAL_BUCKET_START) X(STBDS_INTERNAL_SMALL_BUCKET) X(STBDS_NOTUSED)  \
-    X(STBDS_NO_SHORT_NAMES) X(STBDS_OFFSETOF) X(STBDS_REALLOC)                      \
-    X(STBDS_ROTATE_LEFT) X(STBDS_ROTATE_RIGHT) X(STBDS_SH_ARENA)                    \
-    X(STBDS_SH_DEFAULT) X(STBDS_SH_NONE) X(STBDS_SH_STRDUP) X(STBDS_SIPHASH_2_4)    \
-    X(STBDS_SIPHASH_C_ROUNDS) X(STBDS_SIPHASH_D_ROUNDS) X(STBDS_SIPROUND)           \
-    X(STBDS_SIZE_T_BITS) X(STBDS_STATISTICS) X(STBDS_STATS)                         \
-    X(STBDS_STRING_ARENA_BLOCKSIZE_MAX) X(STBDS_STRING_ARENA_BLOCKSIZE_MIN)         \
-    X(STBDS_TEST_SIPHASH_2_4) X(STBDS_UNIT_TESTS) X(STB_DS_IMPLEMENTATION)          \
-    X(stbds_arraddn) X(stbds_arraddnindex) X(stbds_arraddnoff) X(stbds_arraddnptr)  \
-    X(stbds_array_header) X(stbds_arrcap) X(stbds_arrdel) X(stbds_arrdeln)          \
-    X(stbds_arrdelswap) X(stbds_arrfree) X(stbds_arrfreef) X(stbds_arrgrow)         \
-    X(stbds_arrgrowf) X(stbds_arrgrowf_wrapper) X(stbds_arrins) X(stbds_arrinsn)    \
-    X(stbds_arrlast) X(stbds_arrlen) X(stbds_arrlenu) X(stbds_arrmaybegrow)         \
-    X(stbds_arrpop) X(stbds_arrpush) X(stbds_arrput) X(stbds_arrsetcap)             \
-    X(stbds_arrsetlen) X(stbds_hash_bucket) X(stbds_hash_bytes)                     \
-    X(stbds_hash_index) X(stbds_hash_seed) X(stbds_hash_string)                     \
-    X(stbds_hash_table) X(stbds_header) X(stbds_hm_find_slot) X(stbds_hmdefault)    \
-    X(stbds_hmdefaults) X(stbds_hmdel) X(stbds_hmdel_key)                           \
-    X(stbds_hmdel_key_wrapper) X(stbds_hmfree) X(stbds_hmfree_func) X(stbds_hmget)  \
-    X(stbds_hmget_key) X(stbds_hmget_key_ts) X(stbds_hmget_key_ts_wrapper)          \
-    X(stbds_hmget_key_wrapper) X(stbds_hmget_ts) X(stbds_hmgeti)                    \
-    X(stbds_hmgeti_ts) X(stbds_hmgetp) X(stbds_hmgetp_null) X(stbds_hmgetp_ts)      \
-    X(stbds_hmgets) X(stbds_hmlen) X(stbds_hmlenu) X(stbds_hmput)                   \
-    X(stbds_hmput_default) X(stbds_hmput_default_wrapper) X(stbds_hmput_key)        \
-    X(stbds_hmput_key_wrapper) X(stbds_hmputs) X(stbds_is_key_equal)                \
-    X(stbds_load_32_or_64) X(stbds_log2) X(stbds_make_hash_index)                   \
-    X(stbds_probe_position) X(stbds_pshdel) X(stbds_pshget) X(stbds_pshgeti)        \
-    X(stbds_pshput) X(stbds_rand_seed) X(stbds_sh_new_arena)                        \
-    X(stbds_sh_new_strdup) X(stbds_shdefault) X(stbds_shdefaults) X(stbds_shdel)    \
-    X(stbds_shfree) X(stbds_shget) X(stbds_shgeti) X(stbds_shgetp)                  \
-    X(stbds_shgetp_null) X(stbds_shgets) X(stbds_shlen) X(stbds_shlenu)             \
-    X(stbds_shmode_func) X(stbds_shmode_func_wrapper) X(stbds_shput)                \
-    X(stbds_shputi) X(stbds_shputs) X(stbds_siphash_bytes) X(stbds_stralloc)        \
-    X(stbds_strdup) X(stbds_string_arena) X(stbds_string_block) X(stbds_strreset)   \
-    X(stbds_temp) X(stbds_temp_key) X(stbds_unit_tests)
+/* The application's settings are not for this copy, and come back on leaving. (The
+   operator form, _Pragma, would be shorter; gcc -E does not obey it.) `assert` is
+   here because stb_ds.h includes <assert.h> again. */
+#pragma push_macro("assert")
+#pragma push_macro("STB_DS_IMPLEMENTATION")
+#pragma push_macro("STBDS_NO_SHORT_NAMES")
+#pragma push_macro("STBDS_REALLOC")
+#pragma push_macro("STBDS_FREE")
+#pragma push_macro("STBDS_ASSERT")
+#pragma push_macro("STBDS_ASSERT_WAS_UNDEFINED")
+#pragma push_macro("STBDS_ADDRESSOF")
+#pragma push_macro("STBDS_UNIT_TESTS")
+#pragma push_macro("STBDS_STATISTICS")
+#pragma push_macro("STBDS_STATS")
+#pragma push_macro("STBDS_SIPHASH_2_4")
+#pragma push_macro("STBDS_TEST_SIPHASH_2_4")
+#pragma push_macro("STBDS_SIPHASH_C_ROUNDS")
+#pragma push_macro("STBDS_SIPHASH_D_ROUNDS")
+#pragma push_macro("STBDS_INTERNAL_SMALL_BUCKET")
+#pragma push_macro("STBDS_INTERNAL_BUCKET_START")
+#pragma push_macro("STBDS_BUCKET_LENGTH")
+#pragma push_macro("STBDS_STRING_ARENA_BLOCKSIZE_MIN")
+#pragma push_macro("STBDS_STRING_ARENA_BLOCKSIZE_MAX")
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define MM__DS_PRAGMA(text) __pragma(text)
-#else
-#define MM__DS_PRAGMA(text) _Pragma(#text)
-#endif
-#define MM__DS_PUSH(name) MM__DS_PRAGMA(push_macro(#name))
-#define MM__DS_POP(name) MM__DS_PRAGMA(pop_macro(#name))
-
-MM__DS_NAMES(MM__DS_PUSH)
-
-/* The application's settings are not for this copy. */
-#undef INCLUDE_STB_DS_H
 #undef STB_DS_IMPLEMENTATION
 #undef STBDS_NO_SHORT_NAMES
 #undef STBDS_REALLOC
 #undef STBDS_FREE
 #undef STBDS_ASSERT
 #undef STBDS_ASSERT_WAS_UNDEFINED
+#undef STBDS_ADDRESSOF
 #undef STBDS_UNIT_TESTS
 #undef STBDS_STATISTICS
 #undef STBDS_STATS
@@ -1918,6 +1885,13 @@ MM__DS_NAMES(MM__DS_PUSH)
 #undef STBDS_INTERNAL_SMALL_BUCKET
 #undef STBDS_INTERNAL_BUCKET_START
 #undef STBDS_BUCKET_LENGTH
+#undef STBDS_STRING_ARENA_BLOCKSIZE_MIN
+#undef STBDS_STRING_ARENA_BLOCKSIZE_MAX
+
+#ifdef INCLUDE_STB_DS_H /* the application has it: its macros are to stay */
+#undef INCLUDE_STB_DS_H
+#define MM__DS_KEEP
+#endif
 
 #define STB_DS_IMPLEMENTATION
 #define STBDS_NO_SHORT_NAMES
@@ -2304,14 +2278,158 @@ static MM__UNUSED void mm__map_free(mm__map *map)
 #pragma warning(pop)
 #endif
 
-MM__DS_NAMES(MM__DS_POP)
+#undef stbds_arrgrowf
+#undef stbds_arrfreef
+#undef stbds_hmfree_func
+#undef stbds_hmget_key
+#undef stbds_hmget_key_ts
+#undef stbds_hmput_default
+#undef stbds_hmput_key
+#undef stbds_hmdel_key
+#undef stbds_shmode_func
+#undef stbds_rand_seed
+#undef stbds_hash_bytes
+#undef stbds_hash_string
+#undef stbds_stralloc
+#undef stbds_strreset
+#undef stbds_unit_tests
+#undef stbds_hash_seed
+#undef stbds_probe_position
+#undef stbds_log2
+#undef stbds_make_hash_index
+#undef stbds_siphash_bytes
+#undef stbds_is_key_equal
+#undef stbds_hm_find_slot
+#undef stbds_strdup
+#undef stbds_array_header
+#undef stbds_string_block
+#undef stbds_string_arena
+#undef stbds_hash_bucket
+#undef stbds_hash_index
+#undef STBDS_SH_NONE
+#undef STBDS_SH_DEFAULT
+#undef STBDS_SH_STRDUP
+#undef STBDS_SH_ARENA
+#if defined(__cplusplus) || !defined(MM__DS_KEEP)
+#undef stbds_arrgrowf_wrapper
+#undef stbds_hmget_key_wrapper
+#undef stbds_hmget_key_ts_wrapper
+#undef stbds_hmput_default_wrapper
+#undef stbds_hmput_key_wrapper
+#undef stbds_hmdel_key_wrapper
+#undef stbds_shmode_func_wrapper
+#endif
+#pragma pop_macro("STB_DS_IMPLEMENTATION")
+#pragma pop_macro("STBDS_NO_SHORT_NAMES")
+#pragma pop_macro("STBDS_REALLOC")
+#pragma pop_macro("STBDS_FREE")
+#pragma pop_macro("STBDS_ASSERT")
+#pragma pop_macro("STBDS_ASSERT_WAS_UNDEFINED")
+#pragma pop_macro("STBDS_ADDRESSOF")
+#pragma pop_macro("STBDS_UNIT_TESTS")
+#pragma pop_macro("STBDS_STATISTICS")
+#pragma pop_macro("STBDS_STATS")
+#pragma pop_macro("STBDS_SIPHASH_2_4")
+#pragma pop_macro("STBDS_TEST_SIPHASH_2_4")
+#pragma pop_macro("STBDS_SIPHASH_C_ROUNDS")
+#pragma pop_macro("STBDS_SIPHASH_D_ROUNDS")
+#pragma pop_macro("STBDS_INTERNAL_SMALL_BUCKET")
+#pragma pop_macro("STBDS_INTERNAL_BUCKET_START")
+#pragma pop_macro("STBDS_BUCKET_LENGTH")
+#pragma pop_macro("STBDS_STRING_ARENA_BLOCKSIZE_MIN")
+#pragma pop_macro("STBDS_STRING_ARENA_BLOCKSIZE_MAX")
+#pragma pop_macro("assert")
+
+#ifndef MM__DS_KEEP /* the application has not included stb_ds.h so far */
+#undef INCLUDE_STB_DS_H
+#undef STBDS_ALIGN_FWD
+#undef STBDS_ARR_TO_HASH
+#undef STBDS_BUCKET_MASK
+#undef STBDS_BUCKET_SHIFT
+#undef STBDS_CACHE_LINE_SIZE
+#undef STBDS_HASH_DELETED
+#undef STBDS_HASH_EMPTY
+#undef STBDS_HASH_TO_ARR
+#undef STBDS_HAS_LITERAL_ARRAY
+#undef STBDS_HAS_TYPEOF
+#undef STBDS_HM_BINARY
+#undef STBDS_HM_STRING
+#undef STBDS_INDEX_DELETED
+#undef STBDS_INDEX_EMPTY
+#undef STBDS_INDEX_IN_USE
+#undef STBDS_NOTUSED
+#undef STBDS_OFFSETOF
+#undef STBDS_ROTATE_LEFT
+#undef STBDS_ROTATE_RIGHT
+#undef STBDS_SIPROUND
+#undef STBDS_SIZE_T_BITS
+#undef stbds_arraddn
+#undef stbds_arraddnindex
+#undef stbds_arraddnoff
+#undef stbds_arraddnptr
+#undef stbds_arrcap
+#undef stbds_arrdel
+#undef stbds_arrdeln
+#undef stbds_arrdelswap
+#undef stbds_arrfree
+#undef stbds_arrgrow
+#undef stbds_arrins
+#undef stbds_arrinsn
+#undef stbds_arrlast
+#undef stbds_arrlen
+#undef stbds_arrlenu
+#undef stbds_arrmaybegrow
+#undef stbds_arrpop
+#undef stbds_arrpush
+#undef stbds_arrput
+#undef stbds_arrsetcap
+#undef stbds_arrsetlen
+#undef stbds_hash_table
+#undef stbds_header
+#undef stbds_hmdefault
+#undef stbds_hmdefaults
+#undef stbds_hmdel
+#undef stbds_hmfree
+#undef stbds_hmget
+#undef stbds_hmget_ts
+#undef stbds_hmgeti
+#undef stbds_hmgeti_ts
+#undef stbds_hmgetp
+#undef stbds_hmgetp_null
+#undef stbds_hmgetp_ts
+#undef stbds_hmgets
+#undef stbds_hmlen
+#undef stbds_hmlenu
+#undef stbds_hmput
+#undef stbds_hmputs
+#undef stbds_load_32_or_64
+#undef stbds_pshdel
+#undef stbds_pshget
+#undef stbds_pshgeti
+#undef stbds_pshput
+#undef stbds_sh_new_arena
+#undef stbds_sh_new_strdup
+#undef stbds_shdefault
+#undef stbds_shdefaults
+#undef stbds_shdel
+#undef stbds_shfree
+#undef stbds_shget
+#undef stbds_shgeti
+#undef stbds_shgetp
+#undef stbds_shgetp_null
+#undef stbds_shgets
+#undef stbds_shlen
+#undef stbds_shlenu
+#undef stbds_shput
+#undef stbds_shputi
+#undef stbds_shputs
+#undef stbds_temp
+#undef stbds_temp_key
+#endif
 
 #undef MM__DS
+#undef MM__DS_KEEP
 #undef MM__DS_MAX
-#undef MM__DS_NAMES
-#undef MM__DS_POP
-#undef MM__DS_PRAGMA
-#undef MM__DS_PUSH
 /* ============================================================================
    >>state   The heap, whole
 
@@ -2335,12 +2453,14 @@ typedef struct mm__class {
     uint32_t blocks;  /* in a pool                                               */
     uint32_t span;    /* units a pool takes                                      */
     uint32_t batch;   /* blocks moved by a flush                                 */
+    uint32_t refill;  /* and by a refill                                         */
     uint64_t inverse; /* to divide by size: (offset * inverse) >> 40             */
     void   **base;    /* of the cache: base[-1] is the NULL of N1                */
     uint32_t capacity;
     uint32_t kind;
     mm__bpool *first, *last;  /* pools with free blocks, oldest first             */
     uint64_t pools, free_blocks; /* free bits in all of them                     */
+    uint64_t hidden;  /* allocated, but of no use: in quarantine, or idle in a pool */
     uint64_t peak;
 } mm__class;
 
@@ -2380,7 +2500,7 @@ struct mm__arena {
     uint32_t       index;       /* in heap->arenas                               */
     uint32_t       first_unit;  /* units before it hold the side tables           */
     uint32_t       free_pages;
-    bool           huge_pages, listed;
+    bool           huge_pages, listed, guarded;
     mm__arena     *next, *prev; /* of its kind, with free pages                   */
     uint64_t       pages[(MM__PAGES + 63) / 64]; /* 1: free                       */
     uint16_t       run[MM__PAGES];               /* pages of the run starting here */
@@ -2433,7 +2553,7 @@ typedef struct mm__trial {
     mm__phase  phase, stop;  /* stop: pause before this phase                     */
     mm__set    set;
     uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
-    bool       sliced, finalizers, hooks, weak, abandoned;
+    bool       sliced, finalizers, hooks, weak, abandoned, adopting;
     int        generation;
     mm__cursor at;
     mm__stack  marks;
@@ -2537,7 +2657,8 @@ struct mm__heap {
     mm__arena  *open[2];        /* PLAIN and TRACKED arenas with free pages        */
     mm__arena  *spare[2];       /* one empty arena of each kind is kept            */
     size_t      reserved, reserved_peak, small_bytes, peak_bytes;
-    size_t      huge_count, run_count[3], run_bytes[3], arena_total;
+    size_t      huge_count, arena_total;
+    size_t      run_count[3], run_bytes[3], run_peak[3]; /* runs and huge blocks   */
 
     mm_heap_desc desc;
     uint64_t    *buffer_pages;  /* of desc.buffer: bit 1: free                     */
@@ -2751,6 +2872,7 @@ MM__PRIVATE void mm__class_init(mm__class *k, unsigned index)
     k->inverse = ((UINT64_C(1) << 40) + k->size - 1) / k->size;
     k->capacity = mm__class_capacity(k->size);
     k->batch = k->capacity / 2 < 64 ? k->capacity / 2 : 64;
+    k->refill = k->capacity < MM__REFILL ? k->capacity : MM__REFILL;
 }
 
 /* ============================================================================
@@ -3333,7 +3455,7 @@ MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
     }
     pool = k->first;
     if (pool == NULL && (pool = mm__pool_new(h, index)) == NULL) return NULL;
-    n = mm__pool_take(h, pool, k->base, h->cached ? MM__REFILL : 1);
+    n = mm__pool_take(h, pool, k->base, h->cached ? k->refill : 1);
     pool->free -= n;
     k->free_blocks -= n;
     if (pool->free == 0) mm__queue_remove(k, pool);
@@ -3403,7 +3525,7 @@ MM__PRIVATE void mm__flush_tracked(mm__heap *h)
 
 MM__PRIVATE void mm__large_bytes(mm__heap *h, mm_block_kind kind, size_t bytes)
 {
-    h->run_count[kind]++;
+    if (++h->run_count[kind] > h->run_peak[kind]) h->run_peak[kind] = h->run_count[kind];
     h->run_bytes[kind] += bytes;
     h->small_bytes += bytes;
     h->gc.bytes_new += bytes;
@@ -3557,6 +3679,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
 
 MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
 {
+    if (arena->guarded) mm__os_protect(arena, arena->size, true);
     mm__young_unlink(h, &arena->pool[0]);
     mm__arena_unregister(h, arena);
     mm__large_gone(h, arena->block_kind, arena->block_size);
@@ -3623,6 +3746,26 @@ MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
     char  *p = (char *)mm__block_once(h, kind, size + shift);
     if (p == NULL && mm__emergency(h)) p = (char *)mm__block_once(h, kind, size + shift);
     return p ? p + shift : NULL;
+}
+
+/* An allocated block that is of no use to anybody is left out of the statistics. */
+MM__PRIVATE void mm__block_hide(mm__heap *h, const void *block, bool hide)
+{
+    mm__arena *arena = mm__A(block);
+    mm__bpool *pool = mm__pool_at(arena, block);
+    mm_block_kind kind = arena->block_kind;
+    size_t     page = ((uintptr_t)block & MM__ARENA_MASK) / MM__PAGE, bytes;
+    if (arena->head.kind != MM__KIND_HUGE && pool->cache) {
+        h->klass[pool->cache].hidden += hide ? 1 : UINT64_MAX;
+        return;
+    }
+    bytes = arena->block_size;
+    if (arena->head.kind != MM__KIND_HUGE) {
+        kind = (mm_block_kind)(arena->run[page] >> MM__RUN_KIND);
+        bytes = (arena->run[page] & MM__RUN_PAGES) * MM__PAGE;
+    }
+    h->run_count[kind] += hide ? SIZE_MAX : 1;
+    h->run_bytes[kind] += hide ? 0 - bytes : bytes;
 }
 
 /* block as mm__block_alloc gave it. */
@@ -3741,7 +3884,9 @@ MM__PRIVATE void *mm__resize_in_place(mm__heap *h, void *p, size_t size)
     }
     if (mm__pool_at(arena, p)->cache == 0 && size > MM__SMALL_MAX)
         return mm__run_resize(h, p, size) ? p : NULL;
-    return size <= room && size >= room / 2 ? p : NULL;
+    if (room <= 512) /* mm_free_sized must find the class of the new size */
+        return mm__class_of(size) == mm__class_of(room) ? p : NULL;
+    return size <= room && size >= room / 2 && size > 512 ? p : NULL;
 }
 
 MM__PRIVATE bool mm__debug_check(mm__heap *h, const void *p, const char *what);
@@ -3753,6 +3898,10 @@ MM_API void *mm_realloc(mm_heap *heap, void *p, size_t size)
     size_t    old;
     if (p == NULL) return mm_alloc(heap, size);
     if ((h->debug || h->zone) && !mm__debug_check(h, p, "mm_realloc")) return NULL;
+    if (size > SIZE_MAX / 2) {
+        mm__fail(heap, MM_ERR_NOMEM, "a block of %zu bytes is more than there is", size);
+        return NULL;
+    }
     q = mm__resize_in_place(h, p, size);
     if (q) return q;
     q = mm_alloc(heap, size);
@@ -4013,7 +4162,7 @@ MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
     mm__large_gone(h, kind, arena->block_size);
     arena->block_size = (size_t)(end - arena->block);
     mm__large_bytes(h, kind, arena->block_size);
-    if (h->desc.map == NULL && h->desc.buffer == NULL) mm__os_protect(end, MM__PAGE);
+    arena->guarded = mm__os_protect(end, MM__PAGE, false);
     return block;
 }
 
@@ -4058,21 +4207,33 @@ MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size)
 
 /* -- free -- */
 
+/* Nobody wrote to a freed block; else a bug is reported. */
+MM__PRIVATE bool mm__held_intact(mm__heap *h, mm__held_block held)
+{
+    char       *block = (char *)held.block, *p;
+    const char *bad;
+    size_t      size;
+    if (h->debug < 2 || MM__ASAN || h->valgrind || mm__A(block)->guarded) return true;
+    p = block + mm__record_offset(block);
+    size = mm__record_size(block);
+    bad = mm__find_change(p, p + size, MM_FILL_FREED);
+    if (bad)
+        mm__bug(h, "%p of %zu bytes was written to at offset %zu after it was freed",
+                (void *)p, size, (size_t)(bad - p));
+    return bad == NULL;
+}
+
 /* The block leaves quarantine. */
 MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
 {
-    char  *block = (char *)held.block, *p = block + mm__record_offset(block);
-    size_t size = mm__record_size(block), room;
+    char  *block = (char *)held.block;
+    size_t room;
     mm__arena *arena = mm__A(block);
-    bool guarded = h->debug >= 3 && arena->head.kind == MM__KIND_HUGE;
-    const char *bad = NULL;
+    bool guarded = arena->guarded;
+    mm__block_hide(h, block, false);
     if (!guarded) {
         room = mm__block_room(block);
-        if (h->debug >= 2 && !MM__ASAN && !h->valgrind)
-            bad = mm__find_change(p, p + size, MM_FILL_FREED);
-        if (bad)
-            mm__bug(h, "%p of %zu bytes was written to at offset %zu after it was freed",
-                    (void *)p, size, (size_t)(bad - p));
+        mm__held_intact(h, held);
         MM__UNPOISON(block, room);
         if (h->valgrind) MM__VG_UNDEFINED(block, room);
     }
@@ -4097,6 +4258,7 @@ MM__PRIVATE mm__held_block mm__held_oldest(mm__heap *h)
 MM__PRIVATE void mm__quarantine(mm__heap *h, char *block, size_t size)
 {
     mm__held_block held;
+    mm__block_hide(h, block, true);
     held.block = block;
     held.size = size;
     if (h->held_capacity == 0) {
@@ -4134,10 +4296,10 @@ MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_kind kind)
     if (h->debug >= 3 && arena->head.kind == MM__KIND_HUGE) {
         arena->huge_bits[0] = 1; /* nobody looks inside any more */
         mm__young_unlink(h, &arena->pool[0]);
-        if (h->desc.map == NULL && h->desc.buffer == NULL) {
+        if (arena->guarded) {
             char *page = (char *)mm__round_up((size_t)block + 8, MM__PAGE);
             char *end = (char *)arena + arena->size - MM__PAGE;
-            if (page < end) mm__os_protect(page, (size_t)(end - page));
+            if (page < end) mm__os_protect(page, (size_t)(end - page), false);
         }
     }
     mm__quarantine(h, block, room);
@@ -4159,8 +4321,14 @@ MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
     mm_block_kind kind = MM_BLOCK_RAW;
     char         *block = mm__block_start(h, p, &kind), *start = block;
     if (block == NULL) {
-        mm__bug(h, "%s of %p, which is not a live block of heap %p: it was freed before, or "
-                "belongs to malloc or another heap", what, p, (void *)h);
+        const mm__arena *arena = mm__arena_find(h, p);
+        const mm__bpool *pool = arena ? mm__pool_at(arena, p) : NULL;
+        if (pool && pool->cache)
+            mm__bug(h, "%s of %p, a free block of %u bytes: it was freed before", what, p,
+                    pool->size);
+        else
+            mm__bug(h, "%s of %p, which is not a block of heap %p: it was freed before, or "
+                    "belongs to malloc or another heap", what, p, (void *)h);
         return NULL;
     }
     if (kind != MM_BLOCK_RAW) {
@@ -4396,23 +4564,32 @@ MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
     return true;
 }
 
+/* The base, and the types that slots name, come first: so that acyclic types can be
+   inferred. A circle of types is cut where it closes. */
+MM__PRIVATE bool mm__type_ensure(mm_heap *heap, mm_type *type)
+{
+    if (type->mm__.id || type->mm__.tracked) return true;
+    type->mm__.tracked = 1; /* under way; and what names it may be in a cycle */
+    for (uint32_t i = 0; i < type->slot_count; i++) {
+        mm_type *target = (mm_type *)(uintptr_t)type->slots[i].type;
+        if (target) mm__type_ensure(heap, target);
+    }
+    if ((type->base == NULL || mm__type_ensure(heap, type->base)) &&
+        mm__type_build(heap, type))
+        return true;
+    type->mm__.tracked = 0;
+    return false;
+}
+
 MM_API mm_status mm_type_register(mm_heap *heap, mm_type *type)
 {
-    bool ok = true;
+    bool ok;
     if (type == NULL) {
         mm__fail(heap, MM_ERR_VALUE, "mm_type_register of NULL");
         return MM_ERR_VALUE;
     }
-    if (type->base && type->base->mm__.id == 0 &&
-        mm_type_register(heap, type->base) != MM_OK)
-        return mm_last_status(heap);
-    for (uint32_t i = 0; i < type->slot_count; i++) {
-        mm_type *target = (mm_type *)(uintptr_t)type->slots[i].type;
-        if (target && target != type && target->mm__.id == 0 && target->slot_count == 0)
-            mm_type_register(heap, target); /* so that acyclic can be inferred */
-    }
     mm__registry_lock();
-    if (type->mm__.id == 0) ok = mm__type_build(heap, type);
+    ok = mm__type_ensure(heap, type);
     mm__registry_unlock();
     return ok ? MM_OK : mm_last_status(heap);
 }
@@ -4589,9 +4766,18 @@ MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
     mm__object_memory_free(h, object);
 }
 
+/* An object that no one may see, but whose memory stays: idle in its pool. */
+MM__PRIVATE void mm__object_hide(mm__heap *h, void *object, bool hide)
+{
+    mm__block_hide(h, (char *)object - sizeof(mm_header) - h->zone, hide);
+}
+
 MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
 {
+    mm__object_hide(h, object, false);
     mm__header_of(object)->rc = 0;
+    if (mm__header_of(object)->flags & MM__F_TRACKED) mm__note_reuse(h, object);
+    if (h->gc.old.phase != MM__IDLE && mm__defer_free(h, object)) return;
     mm__object_memory_free(h, object);
 }
 
@@ -4599,6 +4785,7 @@ MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
 MM__PRIVATE void mm__object_revive(mm__heap *h, mm_type *type, void *object)
 {
     memcpy(mm__header_of(object), &type->mm__.header, sizeof(mm_header));
+    mm__object_hide(h, object, false);
     if (!type->mm__.tracked) return;
     h->front.credit--;
     mm__note_reuse(h, object);
@@ -4651,7 +4838,7 @@ MM__PRIVATE size_t mm__drop_refs(mm__heap *h, char *at, size_t n)
         char *slot = at + --n * sizeof(void *);
         void *child = mm__load(slot);
         mm__store(slot, NULL);
-        h->dying_budget--;
+        if (n % 16 == 0) h->dying_budget--;
         mm_decref(child);
     }
     return n;
@@ -4668,7 +4855,7 @@ MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_type *type)
         left = mm__drop_refs(h, at, n);
         if (counted) mm__slot_set_count(object, slot, left);
         if (left) {
-            if (!counted) h->dying_budget = left;
+            if (!counted) h->dying_budget = left / 16 + 2;
             if (counted || mm__drop_refs(h, at, left)) return false;
         }
         if (slot->kind == MM_SLOT_VECTOR && at) {
@@ -4935,6 +5122,7 @@ static mm_type mm__finalizer_type = {
 #define MM__SATURATED 126
 #define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
 #define MM__SLICE_VISITS 1536     /* objects looked at in one                     */
+#define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
 
 MM__PRIVATE uint8_t *mm__byte(const void *object)
@@ -5739,7 +5927,8 @@ MM__PRIVATE void mm__deferred_free(mm__heap *h)
 
 /* -- the phases of a trial -- */
 
-/* Suspects are looked at from now on; young objects join the old. Keeps G3. */
+/* Suspects are looked at from now on. Young objects are black, or, if there are very
+   many, join the old ones, to be looked at in slices. Keeps G3. */
 MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t mask)
 {
@@ -5755,6 +5944,10 @@ MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     if (!t->sliced) return;
     young = mask & (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]);
     if (young == 0) return;
+    if (!t->adopting) {
+        mm__bytes_set(bytes, young, MM__LIVE);
+        return;
+    }
     young &= mm__not_live(bytes); /* blocks in the caches are not objects */
     t->visits += mm__popcount(young);
     promoted = h->gc.promoted;
@@ -5851,7 +6044,8 @@ MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phas
     case MM__FOUND:
         return !(h->gc.debug & (MM_GC_DEBUG_COLLECTABLE | MM_GC_DEBUG_SAVEALL));
     case MM__SEAL: return !t->hooks;
-    case MM__CLEAR: return t->trash == t->members && t->outside == 0 && !t->finalizers;
+    case MM__CLEAR:
+        return t->trash == t->members && t->outside == 0 && !t->finalizers && !t->hooks;
     case MM__DISPOSE: return !t->hooks && !t->finalizers;
     default: return false;
     }
@@ -6066,10 +6260,12 @@ MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 
 MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
 {
+    bool adopt = mm__gc_count0(h) > MM__STEP_YOUNG;
     h->gc.suspects = h->gc.promoted = 0;
     h->gc.long_lived_pending = 0;
     h->gc.allocated = 0;
     mm__trial_begin(h, &h->gc.old, sliced ? MM__SET_OLD : MM__SET_ALL, sliced);
+    h->gc.old.adopting = adopt;
     mm__barriers_set(h, sliced);
 }
 
@@ -6103,12 +6299,13 @@ MM__NOINLINE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
     return done;
 }
 
-/* An old trial in slices; the first slice is a young collection. */
+/* An old trial in slices. */
 MM__PRIVATE void mm__old_start(mm__heap *h)
 {
     mm__gc_tell(h, false, 2, 0);
-    mm__gc_counters(h, 2);
     mm__old_begin(h, true);
+    if (h->gc.old.adopting) mm__gc_counters(h, 2);
+    h->gc.count2 = 0;
 }
 
 /* If no old object lost a reference and none is new, what is garbage is young. */
@@ -6279,13 +6476,11 @@ MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
         if (mm__clock_ns() >= end) return true;
     }
     if (h->gc.old.phase == MM__IDLE) {
-        if (mm__gc_count0(h) > 4 * MM__SLICE_VISITS) {
-            mm__old_start(h); /* so many young ones are looked at in slices */
-        } else {
-            mm__collect_young(h, 1);
-            if (mm__old_quiet(h)) return h->pending_free != 0;
-            mm__old_start(h);
+        if (mm__old_quiet(h) && mm__gc_count0(h) <= MM__STEP_YOUNG) {
+            if (mm__gc_count0(h) > 0) mm__collect_young(h, 1);
+            return h->pending_free != 0 || !mm__old_quiet(h);
         }
+        mm__old_start(h);
     }
     while (h->gc.old.phase != MM__IDLE) {
         uint64_t now = mm__clock_ns();
@@ -6293,7 +6488,8 @@ MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
         mm__old_slice(h, SIZE_MAX, (uint32_t)((end - now) / 1000 + 1));
     }
     mm__gc_credit_reset(h);
-    return h->gc.old.phase != MM__IDLE || h->pending_free != 0;
+    return h->gc.old.phase != MM__IDLE || h->pending_free != 0 || !mm__old_quiet(h) ||
+           mm__gc_count0(h) > 0;
 }
 
 MM_API void mm_gc_enable(mm_heap *heap)
@@ -8393,6 +8589,7 @@ MM__PRIVATE void mm__pool_rest(void *object)
     mm_header *header = mm__header_of(object);
     header->rc = 0;
     header->flags = (uint8_t)(header->flags | MM__F_DEAD);
+    mm__object_hide(mm__H(mm_heap_of(object)), object, true);
 }
 
 MM__PRIVATE void *mm__pool_make_object(mm__pool *pool)
@@ -8931,7 +9128,7 @@ MM__PRIVATE void *mm__block_user(const mm__heap *h, void *block, mm_block_kind k
 MM__PRIVATE size_t mm__class_live(const mm__heap *h, unsigned i)
 {
     const mm__class *k = &h->klass[i];
-    return (size_t)(k->pools * k->blocks - k->free_blocks) -
+    return (size_t)(k->pools * k->blocks - k->free_blocks - k->hidden) -
            (size_t)(h->front.cache[i].top - k->base);
 }
 
@@ -8974,6 +9171,7 @@ MM_API bool mm_heap_get_class_stats(mm_heap *heap, size_t i, mm_class_stats *out
     if (i >= MM__CACHES - 1) {
         out->kind = (mm_block_kind)(i - (MM__CACHES - 1));
         out->live_blocks = h->run_count[out->kind];
+        out->peak_blocks = h->run_peak[out->kind];
         return true;
     }
     out->block_size = h->klass[i + 1].size;
@@ -9060,8 +9258,8 @@ MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
 {
     mm__heap  *h = mm__H(heap);
     mm__arena *arena = p ? mm__arena_find(h, p) : NULL;
-    mm__bpool *pool;
-    uint32_t   i;
+    mm_block_kind kind = MM_BLOCK_RAW;
+    char      *block;
     if (arena == NULL) { /* the tail of a huge block is beyond its first arena */
         for (uint32_t a = 0; a < h->arena_count; a++) {
             arena = h->arenas[a];
@@ -9072,8 +9270,9 @@ MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
         }
         return false;
     }
-    if (arena->head.kind == MM__KIND_HUGE) return (const char *)p >= arena->block;
-    return mm__block_holding(h, arena, p, &pool, &i);
+    mm__flush_all(h);
+    block = mm__block_start(h, p, &kind);
+    return block && mm__block_user(h, block, kind);
 }
 
 MM_API size_t mm_usable_size(const void *p)
@@ -9332,6 +9531,376 @@ MM_API size_t mm_heap_destroy(mm_heap *heap)
 }
 
 /* ============================================================================
+   >>diagnose.impl   Who holds this, printable cycles, audit
+
+   All three begin with a census: every object gets a number, and the references to
+   it are counted. Side tables only; the heap is not changed.
+
+   Invariants
+     Q1  a pointer that is not in the census is printed, never followed
+   ============================================================================ */
+
+typedef struct mm__person {
+    void    *object;
+    uint64_t in_edges;
+    size_t   via;      /* on the way to it, plus 1; 0: not reached, or a start      */
+    bool     reached;
+} mm__person;
+
+typedef struct mm__census {
+    mm__heap   *heap;
+    mm__ds      ds;
+    mm__map     number;
+    mm__person *person;
+    size_t     *queue;
+    size_t      at;       /* whose references are being visited                     */
+    size_t      found;    /* SIZE_MAX: not yet                                      */
+    const void *target;
+    size_t      failed;   /* of the audit                                           */
+    bool        ok;       /* memory sufficed                                        */
+    mm_write_fn write;
+    void       *user;
+} mm__census;
+
+MM__PRIVATE void *mm__ds_memory(void *user, void *p, size_t old_size, size_t size)
+{
+    mm__heap *h = (mm__heap *)user;
+    void     *q = NULL;
+    if (size) {
+        q = mm__obtain(h, size, MM__PAGE);
+        if (q == NULL) return NULL;
+        if (p) memcpy(q, p, old_size < size ? old_size : size);
+    }
+    if (p) mm__give_back(h, p, old_size);
+    return q;
+}
+
+MM__PRIVATE void mm__census_open(mm__census *c, mm__heap *h)
+{
+    memset(c, 0, sizeof *c);
+    c->heap = h;
+    c->ds.resize = mm__ds_memory;
+    c->ds.user = h;
+    c->ds.seed = h->seed;
+    c->number.ds = &c->ds;
+    c->found = SIZE_MAX;
+    c->ok = true;
+}
+
+MM__PRIVATE void mm__census_close(mm__census *c)
+{
+    mm__map_free(&c->number);
+    mm__vec_free(&c->person);
+    mm__vec_free(&c->queue);
+}
+
+MM__PRIVATE mm__person *mm__person_of(const mm__census *c, const void *object)
+{
+    uint64_t i;
+    if (!mm__map_get(&c->number, (uint64_t)(uintptr_t)object, &i)) return NULL;
+    return &c->person[i];
+}
+
+MM__PRIVATE mm__person *mm__census_add(mm__census *c, void *object)
+{
+    mm__person one;
+    memset(&one, 0, sizeof one);
+    one.object = object;
+    if (!MM__VEC_PUSH(&c->ds, c->person, one) ||
+        !mm__map_put(&c->number, (uint64_t)(uintptr_t)object,
+                     mm__vec_len(c->person) - 1)) {
+        c->ok = false;
+        return NULL;
+    }
+    return &c->person[mm__vec_len(c->person) - 1];
+}
+
+MM__PRIVATE bool mm__census_block(mm__heap *h, void *block, mm_block_kind kind,
+                                  void *context)
+{
+    mm__census *c = (mm__census *)context;
+    void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
+    return object == NULL || mm__census_add(c, object) != NULL;
+}
+
+MM__PRIVATE void mm__census_edge(void *child, void *context)
+{
+    mm__person *person = mm__person_of((mm__census *)context, child);
+    if (person) person->in_edges++;
+}
+
+MM__PRIVATE bool mm__census_take(mm__census *c, mm__heap *h)
+{
+    mm__census_open(c, h);
+    mm__each_block(h, mm__census_block, c);
+    for (size_t i = 0; c->ok && i < mm__vec_len(c->person); i++) {
+        void *object = c->person[i].object;
+        mm__visit_refs(object, mm_type_of(object), mm__census_edge, c);
+    }
+    return c->ok;
+}
+
+/* References from outside; negative: the count is too low. */
+MM__PRIVATE int64_t mm__outside_refs(const mm__person *person)
+{
+    if (mm__is_immortal(person->object)) return 1;
+    return (int64_t)mm__header_of(person->object)->rc - (int64_t)person->in_edges;
+}
+
+MM__COLD void mm__write(const mm__census *c, const char *format, ...) MM__PRINTF(2, 3);
+
+MM__COLD void mm__write(const mm__census *c, const char *format, ...)
+{
+    char    text[320];
+    va_list args;
+    int     n;
+    va_start(args, format);
+    n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n < 0 || c->write == NULL) return;
+    c->write(c->user, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
+}
+
+/* -- breadth first -- */
+
+MM__PRIVATE void mm__search_push(mm__census *c, mm__person *person, size_t via)
+{
+    size_t i = (size_t)(person - c->person);
+    if (person->reached) return;
+    person->reached = true;
+    person->via = via;
+    if (!MM__VEC_PUSH(&c->ds, c->queue, i)) c->ok = false;
+}
+
+MM__PRIVATE void mm__search_edge(void *child, void *context)
+{
+    mm__census *c = (mm__census *)context;
+    mm__person *person = mm__person_of(c, child);
+    if (person == NULL) return;
+    if (child == c->target && c->found == SIZE_MAX) {
+        c->found = c->at;
+        if (!person->reached) person->via = c->at + 1;
+    }
+    mm__search_push(c, person, c->at + 1);
+}
+
+/* Until the target was referred to by something in the queue. */
+MM__PRIVATE void mm__search(mm__census *c)
+{
+    for (size_t i = 0; c->ok && c->found == SIZE_MAX && i < mm__vec_len(c->queue); i++) {
+        void *object;
+        c->at = c->queue[i];
+        object = c->person[c->at].object;
+        mm__visit_refs(object, mm_type_of(object), mm__search_edge, c);
+    }
+}
+
+/* The field of `from` that holds `to`, as text. */
+MM__PRIVATE void mm__field_text(void *from, const void *to, char *text, size_t size)
+{
+    const mm_type *type = mm_type_of(from);
+    for (uint32_t s = 0; s < type->mm__.all_count; s++) {
+        const mm_slot *slot = &type->mm__.all_slots[s];
+        size_t n;
+        char  *at = mm__slot_refs(from, slot, &n);
+        for (size_t i = 0; i < n; i++, at += sizeof(void *)) {
+            if (mm__load(at) != to) continue;
+            if (slot->kind == MM_SLOT_ONE)
+                snprintf(text, size, ".%s", slot->name);
+            else
+                snprintf(text, size, ".%s[%zu]", slot->name, i);
+            return;
+        }
+    }
+    snprintf(text, size, ".(traverse)");
+}
+
+/* The chain that ends with person i, the start first. Returns its length. */
+MM__PRIVATE size_t mm__write_chain(mm__census *c, size_t i, bool outside)
+{
+    mm__person *person = &c->person[i];
+    size_t      n = 0;
+    if (person->via) {
+        char  field[160];
+        void *from = c->person[person->via - 1].object;
+        n = mm__write_chain(c, person->via - 1, outside);
+        mm__field_text(from, person->object, field, sizeof field);
+        mm__write(c, "%s -> ", field);
+    }
+    mm__write(c, "%s %p", mm_type_name(person->object), person->object);
+    if (outside && mm__is_immortal(person->object))
+        mm__write(c, " (immortal)");
+    else if (outside && mm__outside_refs(person) > 0)
+        mm__write(c, " (held by %lld outside reference%s)",
+                  (long long)mm__outside_refs(person),
+                  mm__outside_refs(person) == 1 ? "" : "s");
+    mm__write(c, n % 4 == 3 ? "\n    " : " ");
+    return n + 1;
+}
+
+MM_API size_t mm_report_holders(void *object, mm_write_fn write, void *user)
+{
+    mm__heap  *h;
+    mm__census c;
+    size_t     n = 0;
+    if (object == NULL) return 0;
+    h = mm__H(mm_heap_of(object));
+    if (mm__census_take(&c, h)) {
+        mm__person *target = mm__person_of(&c, object);
+        c.write = write;
+        c.user = user;
+        c.target = object;
+        if (target && mm__outside_refs(target) > 0) {
+            n = mm__write_chain(&c, (size_t)(target - c.person), true);
+        } else {
+            for (size_t i = 0; c.ok && i < mm__vec_len(c.person); i++)
+                if (mm__outside_refs(&c.person[i]) > 0)
+                    mm__search_push(&c, &c.person[i], 0);
+            mm__search(&c);
+            if (c.found != SIZE_MAX)
+                n = mm__write_chain(&c, (size_t)(target - c.person), true);
+        }
+        if (n) mm__write(&c, "\n");
+    }
+    if (!c.ok) n = SIZE_MAX;
+    mm__census_close(&c);
+    return n;
+}
+
+MM_API size_t mm_report_cycle(void *object, mm_write_fn write, void *user)
+{
+    mm__heap  *h;
+    mm__census c;
+    size_t     n = 0;
+    if (object == NULL) return 0;
+    h = mm__H(mm_heap_of(object));
+    if (mm__census_take(&c, h)) {
+        mm__person *start = mm__person_of(&c, object);
+        char        field[160];
+        c.write = write;
+        c.user = user;
+        c.target = object;
+        if (start) mm__search_push(&c, start, 0);
+        mm__search(&c);
+        if (c.found != SIZE_MAX) {
+            n = mm__write_chain(&c, c.found, false);
+            mm__field_text(c.person[c.found].object, object, field, sizeof field);
+            mm__write(&c, "%s -> %s %p\n", field, mm_type_name(object), object);
+        }
+    }
+    if (!c.ok) n = SIZE_MAX;
+    mm__census_close(&c);
+    return n;
+}
+
+/* -- audit -- */
+
+MM__PRIVATE void mm__audit_ref(mm__census *c, void *from, const mm_slot *slot, size_t i,
+                               void *child)
+{
+    const char *name = slot ? slot->name : "(traverse)";
+    if (child == NULL) return;
+    if (mm__person_of(c, child) == NULL) {
+        c->failed++;
+        mm__write(c, "%s %p: slot %s[%zu] holds %p, which is not a live object of this "
+                  "heap\n", mm_type_name(from), from, name, i, child);
+    } else if (slot && slot->type && !mm__is(child, slot->type)) {
+        c->failed++;
+        mm__write(c, "%s %p: slot %s[%zu] holds %s %p, but is declared for %s\n",
+                  mm_type_name(from), from, name, i, mm_type_name(child), child,
+                  slot->type->name);
+    }
+}
+
+MM__PRIVATE void mm__audit_visit(void *child, void *context)
+{
+    mm__census *c = (mm__census *)context;
+    mm__audit_ref(c, c->person[c->at].object, NULL, 0, child);
+}
+
+MM__PRIVATE void mm__audit_person(mm__census *c, mm__person *person)
+{
+    void          *object = person->object;
+    const mm_type *type = mm_type_of(object);
+    size_t         before = c->failed;
+    for (uint32_t s = 0; s < type->mm__.all_count; s++) {
+        const mm_slot *slot = &type->mm__.all_slots[s];
+        size_t n;
+        char  *at = mm__slot_refs(object, slot, &n);
+        for (size_t i = 0; i < n; i++)
+            mm__audit_ref(c, object, slot, i, mm__load(at + i * sizeof(void *)));
+    }
+    if (type->traverse) type->traverse(object, mm__audit_visit, c);
+    if (mm__outside_refs(person) < 0) {
+        c->failed++;
+        mm__write(c, "%s %p: its count is %u, but %llu references to it exist: it would "
+                  "be freed while in use\n", type->name, object, mm__header_of(object)->rc,
+                  (unsigned long long)person->in_edges);
+    }
+    if (c->failed > before + 1) c->failed = before + 1; /* objects are counted */
+}
+
+MM_API size_t mm_audit(mm_heap *heap, mm_write_fn write, void *user)
+{
+    mm__census c;
+    size_t     failed = SIZE_MAX;
+    if (mm__census_take(&c, mm__H(heap))) {
+        c.write = write;
+        c.user = user;
+        for (c.at = 0; c.at < mm__vec_len(c.person); c.at++)
+            mm__audit_person(&c, &c.person[c.at]);
+        failed = c.failed;
+    }
+    mm__census_close(&c);
+    return failed;
+}
+
+MM_API bool mm_audit_held(void *object, uint64_t outside, mm_write_fn write, void *user)
+{
+    mm__census  c;
+    mm__person *person;
+    bool        ok = false;
+    if (object == NULL) return outside == 0;
+    if (mm__census_take(&c, mm__H(mm_heap_of(object)))) {
+        person = mm__person_of(&c, object);
+        c.write = write;
+        c.user = user;
+        ok = person && mm__outside_refs(person) == (int64_t)outside;
+        if (!ok && person)
+            mm__write(&c, "%s %p is held by %lld references from outside, not %llu\n",
+                      mm_type_name(object), object, (long long)mm__outside_refs(person),
+                      (unsigned long long)outside);
+    }
+    mm__census_close(&c);
+    return ok;
+}
+
+/* -- sizes -- */
+
+MM__PRIVATE void mm__reach_visit(void *child, void *context)
+{
+    mm__census *c = (mm__census *)context;
+    if (c->ok && mm__person_of(c, child) == NULL) mm__census_add(c, child);
+}
+
+MM_API size_t mm_sizeof_deep(const void *object)
+{
+    mm__census c;
+    size_t     bytes = 0;
+    if (object == NULL) return 0;
+    mm__census_open(&c, mm__H(mm_heap_of(object)));
+    mm__census_add(&c, (void *)(uintptr_t)object);
+    for (size_t i = 0; c.ok && i < mm__vec_len(c.person); i++) {
+        void *p = c.person[i].object;
+        bytes += mm_sizeof(p);
+        mm__visit_refs(p, mm_type_of(p), mm__reach_visit, &c);
+    }
+    if (!c.ok) bytes = SIZE_MAX;
+    mm__census_close(&c);
+    return bytes;
+}
+
+/* ============================================================================
    >>check   All invariants
 
    mm_heap_check runs the check of every room and goes on after a violation.
@@ -9429,6 +9998,8 @@ MM_API bool mm_heap_check(mm_heap *heap)
     if (!mm__check_bytes(h)) ok = false;
     if (!mm__check_pool(h)) ok = false;
     if (h->zone) mm__each_block(h, mm__check_zones, &ok);
+    for (size_t i = 0; i < h->held_count; i++)
+        if (!mm__held_intact(h, h->held[(h->held_first + i) % h->held_capacity])) ok = false;
     return ok;
 }
 
@@ -9481,6 +10052,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__SLICE_ALLOCATIONS
 #undef MM__SLICE_VISITS
 #undef MM__SMALL_MAX
+#undef MM__STEP_YOUNG
 #undef MM__STR_INLINE
 #undef MM__TSAN
 #undef MM__TYPE_MAX
