@@ -10,7 +10,7 @@ build() {
     sources=
     rm -f "$output"
     for file in "$@"; do sources="$sources tests/coexist/$file.c"; done
-    $compiler -x $language -std=$std -O1 -g $flags -I. $STB $sources -o "$output" \
+    $compiler -x $language -std=$std $flags -I. $STB $sources -o "$output" \
         -lm -lpthread >"$work/log" 2>&1
 }
 
@@ -25,6 +25,20 @@ program() {
     fi
 }
 
+# preprocessed NAME FILE - the same in two steps, as distcc and ccache compile
+preprocessed() {
+    name="$compiler $std: $1, preprocessed apart"
+    suffix=i
+    [ "$language" = c ] || suffix=ii
+    if $compiler -x $language -std=$std -I. $STB -E "tests/coexist/$2.c" \
+        >"$work/program.$suffix" 2>"$work/log" && $compiler -std=$std -w \
+        "$work/program.$suffix" -o "$work/program" -lm -lpthread >"$work/log" 2>&1; then
+        check "$name" "$work/program"
+    else
+        not_ok "$name does not build" "$work/log"
+    fi
+}
+
 cases() {
     program "the library alone" "" alone
     nm "$work/program" 2>&1 | grep -E 'stbds_|no such file|No such file' |
@@ -33,14 +47,20 @@ cases() {
     program "stb_ds after the library" "" after
     program "own allocator macros, before" "" allocator
     program "own allocator macros, after" -DAFTER allocator
+    program "stb_ds in another file" "" other_file application
+    program "stb_ds in another file, its header here" "" header_only application
+}
+
+# what depends on stb_ds and the preprocessor, not on the language version
+more_cases() {
+    preprocessed "stb_ds before" before
+    preprocessed "stb_ds after" after
     for setting in STBDS_STATISTICS STBDS_SIPHASH_2_4 STBDS_INTERNAL_SMALL_BUCKET \
         STBDS_INTERNAL_BUCKET_START; do
         program "stb_ds before, $setting" -D$setting before
         program "stb_ds after, $setting" -D$setting after
     done
     program "stb_ds after, STBDS_NO_SHORT_NAMES" -DSTBDS_NO_SHORT_NAMES after
-    program "stb_ds in another file" "" other_file application
-    program "stb_ds in another file, its header here" "" header_only application
     program "private library (MEMMGR_STATIC) beside stb_ds" -DMEMMGR_STATIC before
 }
 
@@ -53,6 +73,12 @@ for compiler in $CXX_COMPILERS; do
     language=c++
     for std in c++11 c++17; do cases; done
 done
+compiler=$CC language=c std=gnu11
+more_cases
+if have "$CXX"; then
+    compiler=$CXX language=c++ std=c++14
+    more_cases
+fi
 for compiler in ${MISSING_CC:-} ${MISSING_CXX:-}; do
     skip "$compiler" "not installed"
 done

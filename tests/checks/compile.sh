@@ -27,7 +27,7 @@ matrix() {
 
 # options COMPILER LANGUAGE STANDARD - each option of the header, on its own
 options() {
-    build="$1 -x $2 -std=$3 $(strict_flags "$1" "$2") -I. $STB -O2 -c"
+    build="$1 -x $2 -std=$3 $(strict_flags "$1" "$2") -I. $STB -O1 -c"
     for option in -DMEMMGR_SMALL=1 -DMEMMGR_CHECK=1 -DMEMMGR_CHECK=2 -DMEMMGR_CHECK=3 \
         -DNDEBUG -DMEMMGR_STATIC; do
         check "$1 $3: implementation, $option" $build $option \
@@ -44,7 +44,7 @@ link_and_run() {
         n=$((n + 1))
         file=${part%%:*} flag=
         case $part in *:*) flag=${part#*:} ;; esac
-        if ! $compiler -x $language -std=$std $(strict_flags $compiler $language) -O1 $flag \
+        if ! $compiler -x $language -std=$std $(strict_flags $compiler $language) -O0 $flag \
             -I. $STB -c "tests/compile/$file.c" -o "$work/part$n.o" >"$work/log" 2>&1; then
             not_ok "$compiler $std: $title: $file.c does not compile" "$work/log"
             return
@@ -87,7 +87,7 @@ done
 
 # C and C++ files in one program: the C++ half uses the C implementation.
 for cxx in $CXX_COMPILERS; do
-    if $CC -std=c11 -O1 -I. $STB -c tests/compile/implementation.c -o "$work/c.o" \
+    if $CC -std=c11 -O0 -I. $STB -c tests/compile/implementation.c -o "$work/c.o" \
         >"$work/log" 2>&1 && $cxx -x c++ -std=c++11 -O1 -I. -c tests/compile/program.c \
         -o "$work/cxx.o" >"$work/log" 2>&1 && $cxx "$work/c.o" "$work/cxx.o" \
         -o "$work/program" -lm -lpthread >"$work/log" 2>&1; then

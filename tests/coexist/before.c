@@ -5,7 +5,7 @@
 #include "library.h"
 #include "application.h"
 
-#if !defined(INCLUDE_STB_DS_H) || !defined(STB_DS_IMPLEMENTATION) || !defined(hmput)
+#if !defined(INCLUDE_STB_DS_H) || !defined(STB_DS_IMPLEMENTATION) || !defined(stbds_hmput)
 #error "a macro of the application is gone"
 #endif
 
