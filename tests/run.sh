@@ -35,9 +35,11 @@ count() {
 
 # show LOG - the failed lines with what belongs to them
 show() {
-    awk '/^not ok / && !/# SKIP/ { on = 1; print "    " $0; next }
+    awk '/^not ok / && !/# SKIP/ { on = 12; print "    " $0; next }
          /^(not )?ok / || /^1\.\./ { on = 0; next }
-         on && /^# / && !/^# (not )?ok / { print "      " substr($0, 3) }' "$1"
+         on && /^# / && !/^# (not )?ok / {
+             print "      " (--on ? substr($0, 3) : "... (all of it: " FILENAME ")")
+         }' "$1"
     [ "$missing" = 0 ] || echo "    $missing results are missing"
 }
 
@@ -92,10 +94,10 @@ run() {
         for suite in tests/test_*.c; do
             [ ! -f "$suite" ] || run_suite "$(basename "$suite" .c)"
         done
-    elif [ -f "tests/$1.c" ]; then
-        run_suite "$1"
     elif [ -f "tests/checks/$1.sh" ]; then
         run_check "$1"
+    elif [ -f "tests/$1.c" ]; then
+        run_suite "$1"
     else
         echo "  $1: no such test" >&2
         all_failed=$((all_failed + 1))
