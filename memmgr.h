@@ -2500,6 +2500,7 @@ struct mm__arena {
     uint32_t       index;       /* in heap->arenas                               */
     uint32_t       first_unit;  /* units before it hold the side tables           */
     uint32_t       free_pages;
+    uint32_t       young;       /* its pools in the list of young ones            */
     bool           huge_pages, listed, guarded;
     mm__arena     *next, *prev; /* of its kind, with free pages                   */
     uint64_t       pages[(MM__PAGES + 63) / 64]; /* 1: free                       */
@@ -2557,7 +2558,7 @@ typedef struct mm__trial {
     int        generation;
     mm__cursor at;
     mm__stack  marks;
-    size_t     members, trash, found, outside;
+    size_t     members, trash, found, outside, resurrected;
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
 } mm__trial;
@@ -3153,7 +3154,7 @@ MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
 MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
 {
     uint32_t all = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
-    if (arena->free_pages < all) {
+    if (arena->free_pages < all || arena->young) {
         mm__arena_open(h, arena);
         return;
     }
@@ -3398,6 +3399,7 @@ MM__PRIVATE void mm__young_link(mm__heap *h, mm__bpool *pool)
 {
     if (pool->young) return;
     pool->young = true;
+    mm__A(pool)->young++;
     pool->next_young = h->gc.young_pools;
     h->gc.young_pools = pool;
 }
@@ -3639,7 +3641,7 @@ MM__PRIVATE void mm__huge_bind(mm__heap *h, mm__arena *arena, mm_block_kind kind
 MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size_t size,
                                   size_t align)
 {
-    size_t     front = align > MM__HUGE_HEADER ? align : MM__HUGE_HEADER;
+    size_t     front = mm__round_up(MM__HUGE_HEADER, align);
     size_t     total = mm__round_up(size + front, MM__PAGE);
     mm__arena *arena;
     if (size > SIZE_MAX / 2 - front) {
@@ -3675,6 +3677,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
     while (*at != pool) at = &(*at)->next_young;
     *at = pool->next_young;
     pool->young = false;
+    mm__A(pool)->young--;
 }
 
 MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
@@ -5600,6 +5603,7 @@ MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, 
     uint64_t live = mask & ~mm__not_live(bytes), rest;
     mm__table(pool, MM__TRASH)[w] &= ~live;
     t->trash += mm__popcount(mask & ~live);
+    t->resurrected += mm__popcount(live);
     if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD) mm__promote_word(h, t, pool, w, live);
     for (rest = mask & ~live; rest; rest &= rest - 1) {
@@ -5831,6 +5835,7 @@ MM__PRIVATE void mm__young_tidy(mm__heap *h)
         mm__arena *arena = mm__A(pool);
         next = pool->next_young;
         pool->young = false;
+        arena->young--;
         if (pool->free < pool->count && mm__pool_young(pool)) {
             mm__young_link(h, pool);
         } else if (pool->cache && pool->free == pool->count) {
@@ -6210,8 +6215,6 @@ MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
 MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
 {
     mm__trial *t = &h->gc.young;
-    bool       was = h->gc.collecting;
-    h->gc.collecting = true;
     mm__trial_begin(h, t, g ? MM__SET_YOUNG : MM__SET_GEN0, false);
     t->generation = g;
     if (g == 2) t->stop = MM__WEAKEN;
@@ -6224,7 +6227,6 @@ MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
             mm__trial_run(h, t);
     }
     t->phase = MM__IDLE;
-    h->gc.collecting = was;
 }
 
 MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
@@ -6234,7 +6236,6 @@ MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
     h->gc.bytes_new = 0;
     if (h->gc.old.phase == MM__IDLE) mm__deferred_free(h);
     mm__young_tidy(h);
-    mm__gc_credit_reset(h);
 }
 
 /* A young collection; returns what it found. */
@@ -6242,6 +6243,8 @@ MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g)
 {
     mm__trial *t = &h->gc.young;
     uint64_t   start = mm__clock_ns();
+    bool       was = h->gc.collecting;
+    h->gc.collecting = true;
     mm__gc_tell(h, false, g, 0);
     mm__gc_counters(h, g);
     mm__young_trial(h, g);
@@ -6249,6 +6252,8 @@ MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g)
     mm__collect_end(h, g, t->found);
     mm__gc_pause(h, g, start, t->visits);
     mm__gc_tell(h, true, g, t->found);
+    h->gc.collecting = was;
+    mm__gc_credit_reset(h);
     return t->found;
 }
 
@@ -6276,6 +6281,7 @@ MM__PRIVATE void mm__old_end(mm__heap *h)
     mm__barriers_set(h, false);
     h->gc.long_lived_total = t->members - t->found;
     if (!t->sliced) h->gc.promoted = 0;
+    h->gc.promoted += t->resurrected; /* what holds them was not looked at */
     mm__emptied_pools_free(h);
 }
 
@@ -6292,17 +6298,19 @@ MM__NOINLINE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
     t->deadline = us ? start + us * UINT64_C(1000) : 0;
     done = mm__trial_run(h, t);
     if (done) mm__old_end(h);
-    h->gc.collecting = was;
     if (done) mm__collect_end(h, 2, t->found);
     mm__gc_pause(h, 2, start, t->visits - before);
     if (done && t->sliced) mm__gc_tell(h, true, 2, t->found);
+    h->gc.collecting = was;
     return done;
 }
 
 /* An old trial in slices. */
 MM__PRIVATE void mm__old_start(mm__heap *h)
 {
+    h->gc.collecting = true;
     mm__gc_tell(h, false, 2, 0);
+    h->gc.collecting = false;
     mm__old_begin(h, true);
     if (h->gc.old.adopting) mm__gc_counters(h, 2);
     h->gc.count2 = 0;
@@ -6321,7 +6329,7 @@ MM__PRIVATE bool mm__young_as_full(mm__heap *h)
     mm__young_trial(h, 2);
     if (h->gc.young.abandoned) return false;
     h->gc.long_lived_total += h->gc.young.members - h->gc.young.found;
-    h->gc.promoted = 0;
+    h->gc.promoted = h->gc.young.resurrected; /* what holds them was not looked at */
     return true;
 }
 
@@ -6330,6 +6338,7 @@ MM__NOINLINE size_t mm__collect_full(mm__heap *h)
 {
     size_t   found = 0;
     uint64_t start;
+    h->gc.collecting = true;
     if (h->gc.old.phase != MM__IDLE) {
         mm__old_slice(h, SIZE_MAX, 0);
         found = h->gc.old.found;
@@ -6341,13 +6350,14 @@ MM__NOINLINE size_t mm__collect_full(mm__heap *h)
         found += h->gc.young.found;
         mm__collect_end(h, 2, h->gc.young.found);
         mm__gc_pause(h, 2, start, h->gc.young.visits);
-        mm__gc_tell(h, true, 2, found);
-        return found;
+    } else {
+        mm__old_begin(h, false);
+        mm__old_slice(h, SIZE_MAX, 0);
+        found += h->gc.old.found;
     }
-    mm__old_begin(h, false);
-    mm__old_slice(h, SIZE_MAX, 0);
-    found += h->gc.old.found;
     mm__gc_tell(h, true, 2, found);
+    h->gc.collecting = false;
+    mm__gc_credit_reset(h);
     return found;
 }
 
@@ -9715,18 +9725,21 @@ MM__PRIVATE void mm__field_text(void *from, const void *to, char *text, size_t s
     snprintf(text, size, ".(traverse)");
 }
 
-/* The chain that ends with person i, the start first. Returns its length. */
-MM__PRIVATE size_t mm__write_chain(mm__census *c, size_t i, bool outside)
+/* Turn the way to person i round, so that it leads from its start. Returns that. */
+MM__PRIVATE size_t mm__way_reverse(mm__census *c, size_t i)
 {
-    mm__person *person = &c->person[i];
-    size_t      n = 0;
-    if (person->via) {
-        char  field[160];
-        void *from = c->person[person->via - 1].object;
-        n = mm__write_chain(c, person->via - 1, outside);
-        mm__field_text(from, person->object, field, sizeof field);
-        mm__write(c, "%s -> ", field);
+    size_t after = 0, at = i + 1;
+    while (at) {
+        size_t before = c->person[at - 1].via;
+        c->person[at - 1].via = after;
+        after = at;
+        at = before;
     }
+    return after - 1;
+}
+
+MM__PRIVATE void mm__write_person(mm__census *c, const mm__person *person, bool outside)
+{
     mm__write(c, "%s %p", mm_type_name(person->object), person->object);
     if (outside && mm__is_immortal(person->object))
         mm__write(c, " (immortal)");
@@ -9734,8 +9747,24 @@ MM__PRIVATE size_t mm__write_chain(mm__census *c, size_t i, bool outside)
         mm__write(c, " (held by %lld outside reference%s)",
                   (long long)mm__outside_refs(person),
                   mm__outside_refs(person) == 1 ? "" : "s");
-    mm__write(c, n % 4 == 3 ? "\n    " : " ");
-    return n + 1;
+}
+
+/* The chain that ends with person i, the start first. Returns its length. */
+MM__PRIVATE size_t mm__write_chain(mm__census *c, size_t i, bool outside)
+{
+    size_t at = mm__way_reverse(c, i), n = 1;
+    mm__write_person(c, &c->person[at], outside);
+    while (c->person[at].via) {
+        char  field[160];
+        void *from = c->person[at].object;
+        at = c->person[at].via - 1;
+        mm__field_text(from, c->person[at].object, field, sizeof field);
+        mm__write(c, n % 4 ? " %s -> " : " %s\n    -> ", field);
+        mm__write_person(c, &c->person[at], outside && n == 0);
+        n++;
+    }
+    mm__write(c, " ");
+    return n;
 }
 
 MM_API size_t mm_report_holders(void *object, mm_write_fn write, void *user)
