@@ -72,83 +72,72 @@ static bool gc_step(void)
 
 static void free_the_rest(void)
 {
-    mm_gc_stats stats;
-    do {
-        mm_gc_step(heap, 0);
-        mm_gc_get_stats(heap, &stats);
-    } while (stats.pending_free != 0);
+    while (mm_gc_step(heap, 0)) {
+    }
 }
 
-/* --- row f: which steps contained a slice, and how many nodes there were --- */
+/* --- row f: how many slices there were, and how many nodes at most --- */
 
-typedef struct Slices {
-    double *took;
-    size_t count, capacity;
-    uint64_t seen, visits, visits_longest;
-    size_t peak, steps;
-} Slices;
+static uint64_t slices_before;
+static size_t peak_nodes, timed_steps;
 
-static Slices slices;
-
-static uint64_t slices_so_far(const mm_gc_stats *stats)
+/* Slices of old collections, and young collections. A walk of the heap. */
+static uint64_t slices_so_far(void)
 {
+    mm_gc_stats stats;
     uint64_t sum = 0;
-    for (int i = 0; i < 3; i++) sum += stats->generation[i].slices;
+    mm_gc_get_stats(heap, &stats);
+    for (int i = 0; i < 3; i++) sum += stats.generation[i].slices;
     return sum;
 }
 
 static void pauses_begin(void)
 {
-    mm_gc_stats stats;
-    mm_gc_get_stats(heap, &stats);
-    slices.capacity = 1000000;
-    slices.took = bench_pages(slices.capacity * sizeof *slices.took);
-    slices.seen = slices_so_far(&stats);
-    slices.visits = stats.visits;
+    slices_before = slices_so_far();
 }
 
-/* Time and visits of a step that contained a slice are upper bounds of the slice's. */
-static void pause_step(double took_us)
+static void pause_step(void)
 {
-    mm_gc_stats stats;
-    uint64_t now, visits;
-    mm_gc_get_stats(heap, &stats);
-    now = slices_so_far(&stats);
-    visits = stats.visits - slices.visits;
-    if (now != slices.seen && slices.count < slices.capacity) {
-        slices.took[slices.count++] = took_us;
-        if (visits > slices.visits_longest) slices.visits_longest = visits;
-    }
-    slices.seen = now;
-    slices.visits = stats.visits;
-    if (slices.steps++ % 16 == 0) {
+    if (timed_steps++ % 16 == 0) {
         size_t nodes = nodes_alive();
-        if (nodes > slices.peak) slices.peak = nodes;
+        if (nodes > peak_nodes) peak_nodes = nodes;
     }
 }
 
-static void pauses_end(void);
+static void pauses_end(const double *sorted_us, size_t count);
 
 #define GC_PAUSE_HOOKS
-#define GC_PAUSES_BEGIN()      pauses_begin()
-#define GC_PAUSE_STEP(took_us) pause_step(took_us)
-#define GC_PAUSES_END()        pauses_end()
-#define GC_SETTLE()            free_the_rest()
-#define GC_DROP_FREES          1
-#define GC_HAS_YOUNG           1
-#define GC_HAS_STEP            1
+#define GC_PAUSES_BEGIN()    pauses_begin()
+#define GC_PAUSE_STEP()      pause_step()
+#define GC_PAUSES_END(us, n) pauses_end(us, n)
+#define GC_SETTLE()          free_the_rest()
+#define GC_DROP_FREES        1
+#define GC_HAS_YOUNG         1
+#define GC_HAS_STEP          1
 #include "gc_work.h"
 
-static void pauses_end(void)
+/* The k-th longest step is at least as long as the k-th longest slice. */
+static void pauses_end(const double *sorted_us, size_t count)
 {
-    if (slices.count > 0) {
-        double p999 = bench_quantile(slices.took, slices.count, 0.999);
-        gc_put("f_slice_p999", "us", p999);
-        gc_put("f_slice_longest", "us", slices.took[slices.count - 1]);
-        gc_put("f_visits_longest", "objects", (double)slices.visits_longest);
-    }
+    uint64_t slices = slices_so_far() - slices_before;
+    size_t rank = (size_t)(slices / 1000) + 1;
+    if (rank <= count) gc_put("f_slice_p999", "us", sorted_us[count - rank]);
+    gc_put("f_slice_longest", "us", sorted_us[count - 1]);
     gc_collect(2);
-    gc_put("f_peak", "x", (double)slices.peak / (double)nodes_alive());
+    gc_put("f_peak", "x", (double)peak_nodes / (double)nodes_alive());
+}
+
+/* The most objects that one slice looked at, in a heap that was never collected on
+   demand: such a collection would count as one slice. */
+static void run_visits(void)
+{
+    mm_gc_stats stats;
+    Steady s;
+    steady_build(&s);
+    steady_run(&s, bench_count(500000), 3);
+    mm_gc_get_stats(heap, &stats);
+    gc_put("f_visits_longest", "objects", (double)stats.visits_slice_max);
+    steady_end(&s);
 }
 
 /* A long list must die within a small stack: 64 KiB, of which printf takes some. */
@@ -180,6 +169,8 @@ int main(int argc, char **argv)
     if (heap == NULL) bench_die(mm_last_message(NULL));
     if (argc > 1 && strcmp(argv[1], "e") == 0)
         run_on_small_stack(argv[1]);
+    else if (argc > 1 && strcmp(argv[1], "fvisits") == 0)
+        run_visits();
     else
         gc_run(argc > 1 ? argv[1] : "");
     BENCH_REQUIRE(mm_heap_destroy(heap) == 0);

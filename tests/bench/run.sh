@@ -229,12 +229,12 @@ schedule_floor() {
 }
 
 schedule_gc() {
-    for pattern in a A again b b1 c slices d dpause e f fpause; do
+    for pattern in a A again b b1 c slices d dpause e f fpause fvisits; do
         job gc ours "$out/gc-ours" $pattern
-        case $pattern in b | d | dpause | f | fpause)
+        case $pattern in b | d | dpause | f | fpause | fvisits)
             job gc ours "$out/gc-ours" $pattern unsliced ;;
         esac
-        [ $pattern != slices ] || continue
+        case $pattern in slices | fvisits) continue ;; esac
         for peer in cpython nim boehm; do job gc $peer "$out/gc-$peer" $pattern; done
         job gc boehm-inc "$out/gc-boehm" $pattern incremental
         job gc lua-inc "$out/gc-lua" $bench/gc.lua $pattern incremental
