@@ -52,10 +52,10 @@ int main(void) { return 0; }" | $CC -x c - -o "$out/probe" "$@" 2>/dev/null; the
     absent "$name" "$package"
 }
 
-# probe_command NAME PACKAGE: is there such a command?
+# probe_command NAME PACKAGE COMMAND: is there such a command?
 probe_command() {
     case "$skip" in *" $1 "*) return 1 ;; esac
-    command -v "$1" >/dev/null || absent "$1" "$2"
+    command -v "$3" >/dev/null || absent "$1" "$2"
 }
 
 absent() {
@@ -88,9 +88,9 @@ find_peers() {
         probe boehm libgc-dev gc.h $boehm_flags && has="$has boehm"
         probe lua liblua5.4-dev lua.h $lua_flags && has="$has lua"
         probe stb_ds libstb-dev stb_ds.h $STB && has="$has stb_ds"
-        probe_command nim nim && has="$has nim"
-        probe_command php php-cli && has="$has php"
-        probe_command "$CXX" g++ && has="$has weak_ptr"
+        probe_command nim nim nim && has="$has nim"
+        probe_command php php-cli php && has="$has php"
+        probe_command weak_ptr g++ "$CXX" && has="$has weak_ptr"
     } || true
     case "$skip" in *" ours "*) has=${has#ours } ;; esac
     [ -z "$packages" ] || say "to have them all: apt-get install$packages"
