@@ -83,7 +83,7 @@ stress: ## suites with all invariants checked, collecting at every allocation
 oom: ## out of memory at the k-th request, for every k
 	$(call variant,oom,oom-run)
 
-fuzz: ## the collector against a plain oracle (SECONDS=60)
+fuzz: ## random programs against plain oracles (SECONDS=60)
 	$(call variant,fuzz,fuzz-run DEFS="$(DEFS) -DMEMMGR_CHECK=2")
 
 valgrind: ## suites under valgrind (RUN=test_heap for one)

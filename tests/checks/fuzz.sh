@@ -1,11 +1,10 @@
-# fuzz.sh - run every fuzzer tests/test_fuzz*.c with seed after seed (FUZZ_SEED, which
-# they read) until FUZZ_SECONDS are over, shared equally; stop at the first failure.
+# fuzz.sh - run every fuzzer with seed after seed until FUZZ_SECONDS are over, shared
+# equally; stop at the first failure. Two forms: programs `tests/fuzz_*.c SEED COUNT`,
+# which do 1000 seeds at least, and suites tests/test_fuzz*.c, which read FUZZ_SEED and
+# FUZZ_SEEDS.
 . tests/checks/lib.sh
 
-FUZZ_SEEDS=3
-export FUZZ_SEEDS FUZZ_SEED
-
-# fuzzer NAME SECONDS
+# fuzzer NAME SECONDS FIRST_BATCH BATCH
 fuzzer() {
     program=$BUILD/tests/$1
     if ! ${MAKE:-make} -s --no-print-directory "$program" >"$work/log" 2>&1; then
@@ -13,23 +12,34 @@ fuzzer() {
         return
     fi
     first=${FUZZ_FIRST:-1}
-    FUZZ_SEED=$first
+    seed=$first
+    count=$3
     end=$(($(date +%s) + $2))
     while :; do
-        if ! "$program" >"$work/log" 2>&1; then
-            not_ok "$1 with FUZZ_SEED=$FUZZ_SEED FUZZ_SEEDS=$FUZZ_SEEDS" "$work/log"
+        if ! FUZZ_SEED=$seed FUZZ_SEEDS=$count "$program" "$seed" "$count" \
+            >"$work/log" 2>&1; then
+            not_ok "$1, somewhere in $count seeds from $seed" "$work/log"
             return
         fi
-        FUZZ_SEED=$((FUZZ_SEED + FUZZ_SEEDS))
+        seed=$((seed + count))
+        count=$4
         [ "$(date +%s)" -lt "$end" ] || break
     done
-    ok "$1: seeds $first to $((FUZZ_SEED - 1))"
+    ok "$1: seeds $first to $((seed - 1))"
 }
 
-set -- tests/test_fuzz*.c
-if [ ! -f "$1" ]; then
-    not_ok "there is no tests/test_fuzz*.c"
+set --
+for file in tests/fuzz_*.c tests/test_fuzz*.c; do
+    [ ! -f "$file" ] || set -- "$@" "$(basename "$file" .c)"
+done
+if [ $# = 0 ]; then
+    not_ok "there is no tests/fuzz_*.c and no tests/test_fuzz*.c"
     exit 1
 fi
 share=$((${FUZZ_SECONDS:-60} / $#))
-for file; do fuzzer "$(basename "$file" .c)" "$share"; done
+for name; do
+    case $name in
+    fuzz_*) fuzzer "$name" $share 1000 100 ;;
+    *) fuzzer "$name" $share 3 3 ;;
+    esac
+done
