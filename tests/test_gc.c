@@ -1,0 +1,1518 @@
+/* test_gc.c - the room gc: its whole surface, and what the collector promises about
+   in-degrees, large arrays, bytes, pace and slices.
+
+   Nothing here asserts a time. Pauses are judged by visits, counts by exact numbers.
+*/
+#define MEMMGR_IMPLEMENTATION
+#include "memmgr.h"
+#include "gc_testing.h"
+
+/* ---- a small random generator ----------------------------------------------- */
+
+static uint64_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)(random_state >> 33) % n;
+}
+
+static void random_seed(uint64_t seed)
+{
+    random_state = seed * 0x9E3779B97F4A7C15u + 1;
+}
+
+/* ---- counters and thresholds ------------------------------------------------ */
+
+static void desc_sets_the_collector(void **state)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap;
+    int t[3];
+    (void)state;
+    desc.gc_threshold[0] = 123;
+    desc.gc_threshold[2] = 7;
+    desc.gc_disable = true;
+    heap = gt_heap_with(&desc);
+    mm_gc_get_threshold(heap, t);
+    assert_int_equal(t[0], 123);
+    assert_int_equal(t[1], 10); /* zero is the default */
+    assert_int_equal(t[2], 7);
+    assert_false(mm_gc_is_enabled(heap));
+    gt_close(heap);
+}
+
+static void count_is_exact_over_many_objects(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *kept[500];
+    int count[3], i;
+    (void)state;
+    mm_gc_collect(heap, 2);
+    for (i = 0; i < 500; i++) kept[i] = plain(heap, i);
+    mm_gc_get_count(heap, count);
+    assert_int_equal(count[0], 500);
+    for (i = 0; i < 200; i++) mm_decref(kept[i]);
+    mm_gc_get_count(heap, count);
+    assert_int_equal(count[0], 300);
+    mm_gc_collect(heap, 0);
+    mm_gc_get_count(heap, count);
+    assert_int_equal(count[0], 0);
+    for (i = 200; i < 500; i++) mm_decref(kept[i]); /* the count does not go below 0 */
+    mm_gc_get_count(heap, count);
+    assert_int_equal(count[0], 0);
+    gt_close(heap);
+}
+
+static void automatic_collections_find_cycles(void **state)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap = gt_heap_with(&desc);
+    long i, n = gt_scale(200000, 20000);
+    mm_gc_stats stats;
+    size_t most = 0;
+    (void)state;
+    for (i = 0; i < n; i++) {
+        mm_decref(plain_ring(heap, 2, 0));
+        if (i % 100 == 0) {
+            mm_gc_get_stats(heap, &stats);
+            if (stats.tracked[0] + stats.tracked[1] + stats.tracked[2] > most)
+                most = stats.tracked[0] + stats.tracked[1] + stats.tracked[2];
+        }
+    }
+    assert_true(most <= 4000); /* the default threshold is 700 */
+    stats = gt_stats(heap);
+    assert_true(stats.generation[0].collections > 0);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* ---- statistics ------------------------------------------------------------- */
+
+static void assert_pauses_add_up(mm_heap *heap)
+{
+    mm_gc_stats stats = gt_stats(heap);
+    int g, i;
+    for (g = 0; g < 3; g++) {
+        const mm_gc_generation_stats *s = &stats.generation[g];
+        uint64_t sum = 0;
+        for (i = 0; i < MM_PAUSE_BUCKETS; i++) sum += s->pauses[i];
+        assert_int_equal(sum, s->slices);
+        assert_true(s->slices >= s->collections);
+        assert_true(s->pause_ns_max <= s->pause_ns_total);
+        assert_true(s->slices == 0 || s->pause_ns_total > 0);
+        assert_true(s->pause_ns_max * s->slices >= s->pause_ns_total);
+    }
+}
+
+static void statistics_add_up(void **state)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap;
+    Plain *live;
+    mm_gc_stats stats;
+    int i;
+    (void)state;
+    desc.gc_pause_us = 20;
+    heap = gt_heap_with(&desc);
+    live = plain_ring(heap, 5000, 0);
+    for (i = 0; i < 3000; i++) mm_decref(plain_ring(heap, 5, 0));
+    assert_pauses_add_up(heap);
+    gt_make_old(heap);
+    mm_decref(plain_ring(heap, 300, 0));
+    gt_step_to_end(heap, 0);
+    mm_gc_collect(heap, 1);
+    mm_gc_collect(heap, 2);
+    assert_pauses_add_up(heap);
+    stats = gt_stats(heap);
+    assert_int_equal(stats.generation[0].collected + stats.generation[1].collected +
+                         stats.generation[2].collected,
+                     15300);
+    assert_int_equal(stats.tracked[0] + stats.tracked[1] + stats.tracked[2], 5000);
+    assert_int_equal(stats.tracked[2], 5000);
+    assert_int_equal(stats.frozen, 0);
+    assert_int_equal(stats.phase, 0);
+    assert_int_equal(stats.pending_free, 0);
+    assert_true(stats.visits_slice_max <= stats.visits);
+    mm_decref(live);
+    assert_int_equal(mm_gc_collect(heap, 2), 5000);
+    gt_close(heap);
+}
+
+static void tracked_counts_by_generation(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *a = plain_ring(heap, 3, 0), *b, *c;
+    mm_gc_stats stats;
+    (void)state;
+    mm_gc_collect(heap, 0);
+    mm_gc_collect(heap, 1);
+    b = plain_ring(heap, 5, 0);
+    mm_gc_collect(heap, 0);
+    c = plain_ring(heap, 7, 0);
+    stats = gt_stats(heap);
+    assert_int_equal(stats.tracked[0], 7);
+    assert_int_equal(stats.tracked[1], 5);
+    assert_int_equal(stats.tracked[2], 3);
+    mm_gc_freeze(heap);
+    stats = gt_stats(heap);
+    assert_int_equal(stats.tracked[0] + stats.tracked[1] + stats.tracked[2], 0);
+    assert_int_equal(stats.frozen, 15);
+    assert_int_equal(mm_gc_get_freeze_count(heap), 15);
+    mm_gc_unfreeze(heap);
+    assert_int_equal(gt_stats(heap).tracked[2], 15);
+    mm_decref(a);
+    mm_decref(b);
+    mm_decref(c);
+    assert_int_equal(mm_gc_collect(heap, 2), 15);
+    gt_close(heap);
+}
+
+/* Cost by the age of what is looked at, counted in visits. */
+static void young_collections_look_at_the_young(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *old = plain_ring(heap, (int)gt_scale(100000, 20000), 0);
+    uint64_t before;
+    int i;
+    (void)state;
+    gt_make_old(heap);
+    for (i = 0; i < 50; i++) mm_decref(plain_ring(heap, 2, 0));
+    before = gt_stats(heap).visits;
+    assert_int_equal(mm_gc_collect(heap, 0), 100);
+    assert_true(gt_stats(heap).visits - before <= 2000);
+    before = gt_stats(heap).visits;
+    assert_int_equal(mm_gc_collect(heap, 1), 0);
+    assert_true(gt_stats(heap).visits - before <= 2000);
+    mm_decref(old);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+static void idle_full_collection_looks_at_nothing(void **state)
+{
+    mm_heap *heap = gt_heap();
+    long n = gt_scale(50000, 10000);
+    Plain *old = plain_ring(heap, (int)n, 0);
+    uint64_t before;
+    (void)state;
+    mm_gc_collect(heap, 2);
+    mm_gc_collect(heap, 2);
+    before = gt_stats(heap).visits;
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    assert_true(gt_stats(heap).visits - before <= (uint64_t)n / 50);
+    mm_incref(old->a);
+    mm_decref(old->a); /* now one of them is suspected */
+    assert_true(gt_stats(heap).suspects > 0);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    assert_int_equal(gt_stats(heap).suspects, 0);
+    mm_decref(old);
+    assert_int_equal(mm_gc_collect(heap, 2), n);
+    gt_close(heap);
+}
+
+/* ---- callbacks, debug flags, errors ----------------------------------------- */
+
+static void note_collection(mm_heap *heap, const mm_gc_info *info, void *user)
+{
+    (void)heap;
+    gt_note("%s%s%d", (const char *)user, info->stop ? "-" : "+", info->generation);
+}
+
+static char name_a[] = "a", name_b[] = "b";
+
+static void callbacks_can_be_many_and_twice(void **state)
+{
+    mm_heap *heap = gt_heap();
+    (void)state;
+    mm_gc_add_callback(heap, note_collection, name_a);
+    mm_gc_add_callback(heap, note_collection, name_b);
+    mm_gc_add_callback(heap, note_collection, name_a);
+    mm_gc_collect(heap, 0);
+    assert_string_equal(gt.trace, "a+0 b+0 a+0 a-0 b-0 a-0");
+    gt_forget();
+    assert_int_equal(mm_gc_remove_callback(heap, note_collection, name_a), MM_OK);
+    mm_gc_collect(heap, 1);
+    assert_non_null(strstr(gt.trace, "a+1"));
+    assert_int_equal(gt.trace_length, 15);
+    assert_int_equal(mm_gc_remove_callback(heap, note_collection, name_a), MM_OK);
+    mm_clear_status(heap);
+    assert_int_equal(mm_gc_remove_callback(heap, note_collection, name_a), MM_ERR_KEY);
+    assert_int_equal(mm_gc_remove_callback(heap, NULL, NULL), MM_ERR_KEY);
+    assert_int_equal(mm_gc_remove_callback(heap, note_collection, name_b), MM_OK);
+    gt_close(heap);
+}
+
+static void callbacks_follow_sliced_collections(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *live = plain_ring(heap, 3000, 0), *trash = plain_ring(heap, 3000, 0);
+    mm_gc_stats stats;
+    unsigned starts = 0, stops = 0;
+    const char *at;
+    (void)state;
+    gt_make_old(heap);
+    mm_gc_add_callback(heap, note_collection, name_a);
+    mm_decref(trash);
+    gt_step_to_end(heap, 1);
+    stats = gt_stats(heap);
+    assert_true(stats.generation[2].collections >= 1);
+    for (at = gt.trace; (at = strstr(at, "a+2")) != NULL; at++) starts++;
+    for (at = gt.trace; (at = strstr(at, "a-2")) != NULL; at++) stops++;
+    assert_int_equal(starts, stats.generation[2].collections);
+    assert_int_equal(stops, starts);
+    assert_int_equal(stats.generation[2].collected, 3000);
+    mm_gc_remove_callback(heap, note_collection, name_a);
+    mm_decref(live);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+static void debug_flags_log(void **state)
+{
+    mm_heap *heap = gt_heap();
+    unsigned before;
+    void *const *garbage;
+    (void)state;
+    mm_gc_set_debug(heap, MM_GC_DEBUG_STATS);
+    mm_gc_collect(heap, 1);
+    before = gt.logs[MM_LOG_INFO];
+    assert_true(before >= 1);
+    mm_gc_set_debug(heap, MM_GC_DEBUG_COLLECTABLE);
+    mm_decref(plain_ring(heap, 5, 0));
+    assert_int_equal(mm_gc_collect(heap, 2), 5);
+    assert_int_equal(gt.logs[MM_LOG_INFO], before + 5); /* one line for each */
+    assert_non_null(strstr(gt.last_log, "Plain"));
+    mm_gc_set_debug(heap, MM_GC_DEBUG_LEAK);
+    assert_int_equal(mm_gc_get_debug(heap), MM_GC_DEBUG_LEAK);
+    mm_decref(plain_ring(heap, 4, 0));
+    assert_int_equal(mm_gc_collect(heap, 2), 4);
+    assert_int_equal(mm_gc_garbage(heap, &garbage), 4);
+    mm_gc_set_debug(heap, 0);
+    mm_gc_clear_garbage(heap);
+    assert_int_equal(mm_gc_collect(heap, 2), 4);
+    gt_close(heap);
+}
+
+static void saved_garbage_grows_until_cleared(void **state)
+{
+    mm_heap *heap = gt_heap();
+    void *const *garbage;
+    int i;
+    (void)state;
+    mm_gc_set_debug(heap, MM_GC_DEBUG_SAVEALL);
+    for (i = 1; i <= 10; i++) {
+        mm_decref(plain_ring(heap, 3, i * 10));
+        assert_int_equal(mm_gc_collect(heap, 2), 3);
+        assert_int_equal(mm_gc_garbage(heap, &garbage), 3 * i);
+        assert_ptr_equal(mm_type_of(garbage[0]), mm_typeof(Plain));
+    }
+    assert_int_equal(mm_gc_collect(heap, 2), 0); /* held by the list now */
+    mm_gc_set_debug(heap, 0);
+    mm_gc_clear_garbage(heap);
+    mm_gc_clear_garbage(heap);
+    assert_int_equal(mm_gc_collect(heap, 2), 30);
+    gt_close(heap);
+}
+
+static bool fin_fail(Thing *self)
+{
+    (void)self;
+    return false;
+}
+
+static void hook_collects(mm_heap *heap, void *object, const char *what, void *user)
+{
+    (void)what;
+    (void)user;
+    assert_true(mm_refcount(object) > 0);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    gt_note("hook");
+}
+
+static void error_hook_may_collect(void **state)
+{
+    mm_heap *heap = gt_heap();
+    (void)state;
+    mm_gc_set_error_hook(heap, hook_collects, NULL);
+    mm_decref(thing_loop(heap, -1, fin_fail));
+    mm_decref(thing_loop(heap, -1, fin_fail));
+    assert_int_equal(mm_gc_collect(heap, 2), 2);
+    assert_string_equal(gt.trace, "hook hook");
+    gt_close(heap);
+}
+
+static bool fin_step(Thing *self)
+{
+    mm_heap *heap = mm_heap_of(self);
+    mm_gc_stats stats;
+    gt_note("step%d", mm_gc_step(heap, 1000));
+    mm_gc_get_stats(heap, &stats);
+    mm_gc_disable(heap);
+    mm_gc_freeze(heap);
+    mm_gc_unfreeze(heap);
+    mm_heap_purge(heap);
+    return true;
+}
+
+static void whole_surface_inside_a_finalizer(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *live = plain_ring(heap, 10, 0);
+    (void)state;
+    mm_decref(thing_loop(heap, -1, fin_step));
+    mm_decref(thing_loop(heap, 1, NULL));
+    mm_gc_collect(heap, 2);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt.disposed[1], 1);
+    assert_int_equal(gt_objects(heap), 10);
+    mm_decref(live);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+/* ---- get_objects, referrers, referents -------------------------------------- */
+
+static bool stop_after(void *object, void *user)
+{
+    int *left = user;
+    assert_non_null(mm_type_of(object));
+    return --*left > 0;
+}
+
+static void visits_stop_when_told(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *ring = plain_ring(heap, 100, 0);
+    Vec *v = vec(heap, 50);
+    int left = 7, i;
+    (void)state;
+    for (i = 0; i < 50; i++) mm_set(&v->items[i], ring);
+    assert_int_equal(mm_gc_get_objects(heap, -1, stop_after, &left), 7);
+    left = 3;
+    assert_int_equal(mm_gc_get_referents(v, stop_after, &left), 3);
+    left = 1;
+    assert_int_equal(mm_gc_get_referrers(ring, stop_after, &left), 1);
+    left = 1000;
+    assert_int_equal(mm_gc_get_referrers(ring, stop_after, &left), 3);
+    mm_decref(v);
+    mm_decref(ring);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+typedef struct Hidden {
+    size_t count;
+    void **items; /* in memory of the C library */
+} Hidden;
+MM_TYPE_OPAQUE(Hidden)
+
+static void hidden_traverse(void *object, mm_visit_fn visit, void *context)
+{
+    Hidden *self = object;
+    size_t i;
+    for (i = 0; i < self->count; i++)
+        if (self->items[i] != NULL) visit(self->items[i], context);
+}
+
+static void hidden_clear(void *object)
+{
+    Hidden *self = object;
+    size_t i;
+    for (i = 0; i < self->count; i++) mm_clear(&self->items[i]);
+}
+
+static void hidden_dispose(void *object)
+{
+    Hidden *self = object;
+    free(self->items);
+    self->items = NULL;
+}
+
+static Hidden *hidden(mm_heap *heap, size_t count)
+{
+    Hidden *h;
+    mm_typeof(Hidden)->traverse = hidden_traverse;
+    mm_typeof(Hidden)->clear = hidden_clear;
+    mm_typeof(Hidden)->dispose = hidden_dispose;
+    h = mm_new(heap, Hidden);
+    assert_non_null(h);
+    h->items = calloc(count, sizeof *h->items);
+    assert_non_null(h->items);
+    h->count = count;
+    return h;
+}
+
+static void traverse_and_clear_hooks(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Hidden *h = hidden(heap, 3), *other = hidden(heap, 1);
+    Thing *t = thing(heap, 1, NULL);
+    int left = 100;
+    (void)state;
+    mm_set(&h->items[0], t);
+    mm_set(&h->items[2], other);
+    mm_set(&other->items[0], h);
+    mm_set(&t->a, h);
+    assert_int_equal(mm_gc_get_referents(h, stop_after, &left), 2);
+    assert_int_equal(mm_gc_get_referrers(h, stop_after, &left), 2);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    mm_decref(t);
+    mm_decref(h);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    mm_decref(other);
+    assert_int_equal(mm_gc_collect(heap, 2), 3);
+    assert_int_equal(gt.disposed[1], 1);
+    h = hidden(heap, 5); /* and by its count */
+    h->items[4] = thing(heap, 2, NULL);
+    mm_decref(h);
+    assert_int_equal(gt.disposed[2], 1);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* ---- in-degrees ------------------------------------------------------------- */
+
+static const size_t degrees[] = {
+    1,   2,   126, 127, 128,   129,   252,   253,   254,
+    255, 256, 257, 300, 65534, 65535, 65536, 65537, 100000,
+};
+
+static Vec *hub(mm_heap *heap, size_t children)
+{
+    Vec *parent = vec(heap, children);
+    size_t i;
+    for (i = 0; i < children; i++) {
+        Plain *child = plain(heap, (int)i);
+        mm_set(&child->a, parent);
+        parent->items[i] = child;
+    }
+    assert_int_equal(mm_refcount(parent), children + 1);
+    return parent;
+}
+
+static size_t degree_limit(void)
+{
+    return (size_t)gt_scale(100000, 300);
+}
+
+static void hub_of(size_t degree, int generation)
+{
+    mm_heap *heap = gt_heap();
+    Vec *parent = hub(heap, degree);
+    Plain *child = mm_newref(parent->items[degree / 2]);
+    int g;
+    for (g = 0; g < generation; g++) mm_gc_collect(heap, g);
+    assert_int_equal(mm_gc_collect(heap, generation), 0); /* held twice */
+    mm_decref(parent);
+    assert_int_equal(mm_gc_collect(heap, 2), 0); /* held through one child */
+    mm_decref(child);
+    assert_int_equal(mm_gc_collect(heap, 2), degree + 1);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+static void young_hub_of(size_t degree)
+{
+    mm_heap *heap = gt_heap();
+    Vec *parent = hub(heap, degree), *other = hub(heap, degree);
+    mm_decref(parent);
+    assert_int_equal(mm_gc_collect(heap, 0), degree + 1);
+    mm_decref(other);
+    assert_int_equal(mm_gc_collect(heap, 0), 0); /* it is in generation 1 by now */
+    assert_int_equal(mm_gc_collect(heap, 1), degree + 1);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+static void in_degrees_are_exact(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < GT_COUNT(degrees); i++)
+        if (degrees[i] <= degree_limit()) {
+            hub_of(degrees[i], (int)(i % 3));
+            young_hub_of(degrees[i]);
+        }
+}
+
+static void in_degrees_are_exact_in_slices(void **state)
+{
+    size_t i;
+    (void)state;
+    for (i = 0; i < GT_COUNT(degrees); i++) {
+        mm_heap *heap;
+        Vec *parent, *live;
+        if (degrees[i] > degree_limit()) continue;
+        heap = gt_heap();
+        parent = hub(heap, degrees[i]);
+        live = hub(heap, degrees[i]);
+        gt_make_old(heap);
+        mm_decref(parent);
+        gt_step_to_end(heap, 5);
+        assert_int_equal(gt_objects(heap), degrees[i] + 1);
+        mm_decref(live);
+        gt_step_to_end(heap, 5);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+/* Two hubs that refer to one another many times over, and one reference from outside
+   among a hundred thousand from inside. */
+static void many_parallel_edges(void **state)
+{
+    mm_heap *heap = gt_heap();
+    size_t n = degree_limit(), i;
+    Vec *x = vec(heap, n), *y = vec(heap, n);
+    (void)state;
+    for (i = 0; i < n; i++) {
+        mm_set(&x->items[i], y);
+        mm_set(&y->items[i], x);
+    }
+    mm_decref(y);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    assert_int_equal(mm_refcount(x), n + 1);
+    assert_int_equal(mm_refcount(y), n);
+    mm_decref(x);
+    assert_int_equal(mm_gc_collect(heap, 2), 2);
+    gt_close(heap);
+}
+
+/* ---- large objects ---------------------------------------------------------- */
+
+static void millions_of_references_in_slices(void **state)
+{
+    mm_heap *heap = gt_heap();
+    size_t n = (size_t)gt_scale(3000000, 200000), i;
+    Vec *v = vec(heap, n), *held = vec(heap, n);
+    Plain *some[1000];
+    (void)state;
+    for (i = 0; i < 1000; i++) some[i] = plain(heap, (int)i);
+    for (i = 0; i < 1000; i++) mm_set(&some[i]->a, v);
+    for (i = 0; i < n; i++) mm_set(&v->items[i], some[i % 1000]);
+    for (i = 0; i < n; i++) mm_set(&held->items[i], held);
+    gt_make_old(heap);
+    for (i = 0; i < 1000; i++) mm_decref(some[i]);
+    mm_decref(v);
+    assert_true(gt_step_to_end(heap, 10) >= 8); /* it is not looked at in one go */
+    assert_int_equal(gt_objects(heap), 1);
+    assert_int_equal(mm_refcount(held), n + 1);
+    mm_decref(held);
+    assert_int_equal(mm_gc_collect(heap, 2), 1);
+    gt_close(heap);
+}
+
+static void array_grows_and_shrinks_between_slices(void **state)
+{
+    mm_heap *heap = gt_heap();
+    size_t n = (size_t)gt_scale(300000, 30000), i, alive;
+    Vec *v = vec(heap, n);
+    Plain *trash = plain_ring(heap, 2000, 0);
+    void **grown;
+    long steps = 0;
+    (void)state;
+    for (i = 0; i < n; i++) v->items[i] = plain(heap, (int)i);
+    gt_make_old(heap);
+    mm_decref(trash);
+    while (mm_gc_step(heap, 5)) {
+        size_t last = v->count - 1, to = (size_t)steps * 7919 % v->count;
+        steps++;
+        if (to != last) { /* move one down, across whatever was scanned already */
+            void *p = mm_take(&v->items[last]);
+            mm_set_steal(&v->items[to], p);
+        } else {
+            mm_clear(&v->items[last]);
+        }
+        v->count--;
+        if (steps % 64 == 0) {
+            grown = mm_realloc(heap, v->items, (v->count + 20) * sizeof *grown);
+            assert_non_null(grown);
+            memset(grown + v->count, 0, 20 * sizeof *grown);
+            v->items = grown;
+            v->count += 20;
+        }
+        if (v->count < 1000) break;
+    }
+    gt_step_to_end(heap, 0);
+    for (i = alive = 0; i < v->count; i++)
+        if (v->items[i] != NULL) {
+            assert_ptr_equal(mm_type_of(v->items[i]), mm_typeof(Plain));
+            assert_int_equal(mm_refcount(v->items[i]), 1);
+            alive++;
+        }
+    assert_int_equal(gt_objects(heap), alive + 1);
+    mm_decref(v);
+    gt_drain(heap);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+static void huge_objects_in_cycles(void **state)
+{
+    static const size_t sizes[] = {100, 3000, 40000, 700000, 2500000};
+    mm_heap *heap = gt_heap();
+    size_t i;
+    (void)state;
+    for (i = 0; i < GT_COUNT(sizes); i++) {
+        Tail *tail = mm_new_extra(heap, Tail, sizes[i] * sizeof(void *));
+        Tail *other = mm_new_extra(heap, Tail, sizes[i] * sizeof(void *));
+        assert_non_null(tail);
+        assert_non_null(other);
+        tail->count = other->count = (uint32_t)sizes[i];
+        mm_set(&tail->items[sizes[i] - 1], other);
+        mm_set(&other->items[sizes[i] / 2], tail);
+        tail->items[0] = thing(heap, (int)i, NULL);
+        mm_decref(other);
+        assert_int_equal(mm_gc_collect(heap, 2), 0);
+        mm_decref(tail);
+        assert_int_equal(mm_gc_collect(heap, 2), 3);
+        assert_int_equal(gt.disposed[i], 1);
+        assert_int_equal(gt_objects(heap), 0);
+    }
+    gt_close(heap);
+}
+
+static size_t peak_of_huge_cycles(bool vectors)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap = gt_heap_with(&desc);
+    size_t count = 131072, peak = 0; /* references: 1 MiB */
+    mm_heap_stats stats;
+    long i;
+    for (i = 0; i < gt_scale(400, 60); i++) {
+        if (vectors) {
+            Vec *v = vec(heap, count);
+            mm_set(&v->items[count - 1], v);
+            mm_decref(v);
+        } else {
+            Tail *tail = mm_new_extra(heap, Tail, count * sizeof(void *));
+            assert_non_null(tail);
+            tail->count = (uint32_t)count;
+            mm_set(&tail->items[count - 1], tail);
+            mm_decref(tail);
+        }
+        mm_heap_get_stats(heap, &stats);
+        if (stats.live_bytes > peak) peak = stats.live_bytes;
+    }
+    gt_close(heap);
+    return peak;
+}
+
+/* A few hundred are far below the threshold of 700 objects. */
+static void bytes_trigger_collections(void **state)
+{
+    size_t total = (size_t)gt_scale(400, 60) << 20;
+    (void)state;
+    assert_true(peak_of_huge_cycles(false) <= total / 3 + ((size_t)16 << 20));
+    assert_true(peak_of_huge_cycles(true) <= total / 3 + ((size_t)16 << 20));
+}
+
+/* ---- pace ------------------------------------------------------------------- */
+
+typedef struct Ring {
+    void *next, *prev, *cross;
+    int mark;
+} Ring;
+MM_TYPE(Ring, MM_REF(Ring, next), MM_REF(Ring, prev), MM_REF(Ring, cross))
+
+static Ring *ring_of_8(mm_heap *heap)
+{
+    Ring *first = mm_new(heap, Ring), *last = first;
+    int i;
+    assert_non_null(first);
+    for (i = 1; i < 8; i++) {
+        Ring *r = mm_new(heap, Ring);
+        assert_non_null(r);
+        mm_set(&r->prev, last);
+        mm_set_steal(&last->next, r);
+        last = r;
+    }
+    mm_set(&last->next, first);
+    mm_set(&first->prev, last);
+    return first;
+}
+
+static Ring *random_in(Ring *const *root, uint32_t roots)
+{
+    Ring *r = root[random_below(roots)];
+    uint32_t hops = random_below(8);
+    while (hops-- > 0) r = r->next;
+    return r;
+}
+
+/* How many are reachable, by a walk of the test's own. */
+static size_t truly_live(Ring *const *root, uint32_t roots, Ring **stack, int mark)
+{
+    size_t n = 0, top = 0;
+    uint32_t i;
+    int k;
+    for (i = 0; i < roots; i++)
+        if (root[i]->mark != mark) {
+            root[i]->mark = mark;
+            stack[top++] = root[i];
+        }
+    while (top > 0) {
+        Ring *r = stack[--top];
+        void *next[3];
+        next[0] = r->next;
+        next[1] = r->prev;
+        next[2] = r->cross;
+        n++;
+        for (k = 0; k < 3; k++) {
+            Ring *to = next[k];
+            if (to == NULL || to->mark == mark) continue;
+            to->mark = mark;
+            stack[top++] = to;
+        }
+    }
+    return n;
+}
+
+/* The steady state of the benchmark f: each step replaces one of the rings and
+   rewrites eight references among the others. */
+static void steady_state(uint32_t pause_us, uint32_t roots, long steps)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap;
+    Ring **root = calloc(roots, sizeof *root), **stack;
+    size_t peak = 0, live = 0, n;
+    long t;
+    uint32_t i;
+    mm_gc_stats stats;
+    assert_non_null(root);
+    stack = calloc((size_t)roots * 32, sizeof *stack);
+    assert_non_null(stack);
+    desc.gc_pause_us = pause_us;
+    heap = gt_heap_with(&desc);
+    /* CPython's thresholds let 85,000 objects come between full collections; for a
+       heap of this size that must not be what decides. */
+    mm_gc_set_threshold(heap, 100, 5, 5);
+    random_seed(17);
+    for (i = 0; i < roots; i++) root[i] = ring_of_8(heap);
+    for (t = 1; t <= steps; t++) {
+        i = random_below(roots);
+        mm_decref(root[i]);
+        root[i] = ring_of_8(heap);
+        for (i = 0; i < 8; i++) /* one in each ring: old rings do not pile up */
+            mm_set(&root[random_below(roots)]->cross, random_in(root, roots));
+        if (t % 32 == 0) {
+            mm_gc_get_stats(heap, &stats);
+            n = stats.tracked[0] + stats.tracked[1] + stats.tracked[2];
+            if (n > peak) peak = n;
+        }
+        if (t % (steps / 40) == 0) {
+            n = truly_live(root, roots, stack, (int)t);
+            assert_true(n <= (size_t)roots * 32);
+            if (n > live) live = n;
+        }
+    }
+    print_message("    pause %" PRIu32 " us: peak %zu objects, truly live %zu: %.2f\n",
+                  pause_us, peak, live, (double)peak / (double)live);
+    assert_true(peak * 10 <= live * 16);
+    for (i = 0; i < roots; i++) mm_decref(root[i]);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+    free(stack);
+    free(root);
+}
+
+static void live_memory_stays_within_1_6(void **state)
+{
+    uint32_t roots = (uint32_t)gt_scale(8000, 1500);
+    long steps = gt_scale(60000, 6000);
+    (void)state;
+    steady_state(0, roots, steps);
+    steady_state(10, roots, steps);
+    steady_state(MM_GC_UNSLICED, roots, steps);
+}
+
+/* ---- slices ----------------------------------------------------------------- */
+
+static void slices_are_bounded_in_visits(void **state)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap;
+    int n = (int)gt_scale(200000, 60000), i;
+    Plain *live, *trash[20];
+    mm_gc_stats stats;
+    (void)state;
+    desc.gc_disable = true;
+    desc.gc_pause_us = 20;
+    heap = gt_heap_with(&desc);
+    live = plain_ring(heap, n, 0);
+    for (i = 0; i < 20; i++) trash[i] = plain_ring(heap, n / 20, 0);
+    gt_make_old(heap);
+    for (i = 0; i < 20; i++) mm_decref(trash[i]);
+    assert_true(gt_step_to_end(heap, 0) > 4);
+    stats = gt_stats(heap);
+    assert_int_equal(stats.generation[2].collected, n);
+    assert_true(stats.visits >= (uint64_t)n);
+    assert_true(stats.visits_slice_max <= 20000); /* at 1 ns each still 20 us */
+    assert_true(stats.generation[2].slices > 4);
+    assert_int_equal(gt_objects(heap), n);
+    mm_decref(live);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+static void step_on_a_heap_with_nothing_to_do(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *live = plain_ring(heap, 100, 0);
+    (void)state;
+    mm_gc_collect(heap, 2);
+    assert_false(mm_gc_step(heap, 0));
+    assert_false(mm_gc_step(heap, 1));
+    assert_false(mm_gc_step(heap, UINT32_MAX));
+    mm_decref(live);
+    gt_step_to_end(heap, UINT32_MAX);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+#define GRAPH 600
+
+/* The same random graph in two heaps; node i has the number i. */
+static void random_graph(mm_heap *heap, Thing **node, uint64_t seed)
+{
+    int i, k;
+    random_seed(seed);
+    for (i = 0; i < GRAPH; i++) {
+        node[i] = thing(heap, -1, NULL);
+        node[i]->id = -1 - i;
+    }
+    for (k = 0; k < GRAPH; k++) {
+        Thing *from = node[random_below(GRAPH)], *to = node[random_below(GRAPH)];
+        uint32_t slot = random_below(3);
+        mm_set(slot == 0 ? &from->a : slot == 1 ? &from->b : &from->c, to);
+    }
+    gt_make_old(heap);
+    for (i = 0; i < GRAPH; i++)
+        if (random_below(20) != 0) { /* one in twenty stays held */
+            mm_decref(node[i]);
+            node[i] = NULL;
+        }
+}
+
+static bool mark_survivor(void *object, void *user)
+{
+    char *alive = user;
+    if (mm_is(object, Thing)) alive[-1 - ((Thing *)object)->id] = 1;
+    return true;
+}
+
+static void sliced_and_unsliced_agree(void **state)
+{
+    uint64_t seed;
+    (void)state;
+    for (seed = 1; seed <= (uint64_t)gt_scale(60, 10); seed++) {
+        char alive[2][GRAPH];
+        int way, i;
+        memset(alive, 0, sizeof alive);
+        for (way = 0; way < 2; way++) {
+            mm_heap *heap = gt_heap();
+            Thing *node[GRAPH];
+            random_graph(heap, node, seed);
+            if (way == 0)
+                mm_gc_collect(heap, 2);
+            else
+                gt_step_to_end(heap, 1);
+            gt_drain(heap);
+            mm_gc_get_objects(heap, -1, mark_survivor, alive[way]);
+            for (i = 0; i < GRAPH; i++) mm_decref(node[i]);
+            gt_close(heap);
+        }
+        for (i = 0; i < GRAPH; i++)
+            if (alive[0][i] != alive[1][i])
+                fail_msg("seed %d, object %d: unsliced %d, sliced %d", (int)seed, i,
+                         alive[0][i], alive[1][i]);
+    }
+}
+
+/* ---- the program goes on between slices ------------------------------------- */
+
+#define CELLS 2000
+
+/* Old cells with one payload each; some garbage, so that a collection starts. */
+typedef struct Cells {
+    mm_heap *heap;
+    Plain *cell[CELLS];
+} Cells;
+
+static void cells_make(Cells *cells)
+{
+    int i;
+    cells->heap = gt_heap();
+    for (i = 0; i < CELLS; i++) {
+        cells->cell[i] = plain(cells->heap, i);
+        cells->cell[i]->a = plain(cells->heap, CELLS + i);
+        if (i > 0) mm_set(&cells->cell[i]->b, cells->cell[i - 1]);
+    }
+    gt_make_old(cells->heap);
+}
+
+static void cells_provoke(Cells *cells)
+{
+    Plain *trash = plain_ring(cells->heap, 500, 0);
+    int i;
+    gt_make_old(cells->heap);
+    mm_decref(trash);
+    for (i = 0; i < CELLS; i += 3) { /* suspects all over the heap */
+        mm_incref(cells->cell[i]->a);
+        mm_decref(cells->cell[i]->a);
+    }
+}
+
+/* All payloads are there, each once. */
+static void cells_check(const Cells *cells, int payloads)
+{
+    static char seen[CELLS * 2];
+    int i, found = 0;
+    memset(seen, 0, sizeof seen);
+    for (i = 0; i < CELLS; i++) {
+        const Plain *payload = cells->cell[i]->a;
+        assert_int_equal(cells->cell[i]->id, i);
+        if (payload == NULL) continue;
+        assert_ptr_equal(mm_type_of(payload), mm_typeof(Plain));
+        assert_in_range(payload->id, CELLS, 2 * CELLS - 1);
+        assert_int_equal(mm_refcount(payload), 1);
+        assert_int_equal(seen[payload->id], 0);
+        seen[payload->id] = 1;
+        found++;
+    }
+    assert_int_equal(found, payloads);
+}
+
+static void cells_drop(Cells *cells)
+{
+    int i;
+    assert_true(mm_heap_check(cells->heap));
+    for (i = 0; i < CELLS; i++) mm_decref(cells->cell[i]);
+    mm_gc_collect(cells->heap, 2);
+    assert_int_equal(gt_objects(cells->heap), 0);
+    gt_close(cells->heap);
+}
+
+static void swap_payloads(Plain *x, Plain *y)
+{
+    void *p = mm_take(&x->a);
+    mm_set_steal(&x->a, mm_take(&y->a));
+    mm_set_steal(&y->a, p);
+}
+
+static void take_between_slices(void **state)
+{
+    static Cells cells;
+    long round, steps = 0;
+    (void)state;
+    cells_make(&cells);
+    random_seed(5);
+    for (round = 0; round < gt_scale(40, 8); round++) {
+        Plain *held = NULL;
+        cells_provoke(&cells);
+        while (mm_gc_step(cells.heap, 1)) {
+            Plain *x = cells.cell[random_below(CELLS)];
+            Plain *y = cells.cell[random_below(CELLS)];
+            if (held == NULL) { /* out of a slot, for a slice in a local variable */
+                held = mm_take(&x->a);
+            } else if (x->a == NULL) {
+                mm_set_steal(&x->a, held);
+                held = NULL;
+            } else {
+                Plain *other = mm_take(&x->a);
+                mm_set_steal(&x->a, held);
+                held = other;
+            }
+            if (x != y) swap_payloads(x, y);
+            if (++steps % 100 == 0) cells_check(&cells, held ? CELLS - 1 : CELLS);
+        }
+        if (held != NULL) {
+            int i = 0;
+            while (cells.cell[i]->a != NULL) i++;
+            mm_set_steal(&cells.cell[i]->a, held);
+        }
+        cells_check(&cells, CELLS);
+    }
+    cells_drop(&cells);
+}
+
+static void set_between_slices(void **state)
+{
+    static Cells cells;
+    long round, n;
+    (void)state;
+    cells_make(&cells);
+    random_seed(6);
+    for (round = 0; round < gt_scale(40, 8); round++) {
+        cells_provoke(&cells);
+        for (n = 0; n < 500 && mm_gc_step(cells.heap, 1); n++) {
+            Plain *x = cells.cell[random_below(CELLS)];
+            Plain *y = cells.cell[random_below(CELLS)];
+            void *p;
+            if (x == y) continue;
+            p = mm_newref(x->a); /* the same by copying: incref has no barrier */
+            mm_set(&x->a, y->a);
+            mm_set(&y->a, p);
+            mm_decref(p);
+            mm_set(&x->b, cells.cell[random_below(CELLS)]);
+            mm_set(&y->b, NULL);
+        }
+        cells_check(&cells, CELLS);
+    }
+    cells_drop(&cells);
+}
+
+static void births_and_deaths_between_slices(void **state)
+{
+    static Cells cells;
+    long round, n;
+    (void)state;
+    cells_make(&cells);
+    random_seed(7);
+    for (round = 0; round < gt_scale(40, 8); round++) {
+        cells_provoke(&cells);
+        for (n = 0; n < 500 && mm_gc_step(cells.heap, 1); n++) {
+            Plain *x = cells.cell[random_below(CELLS)], *p = plain(cells.heap, -1);
+            p->id = ((Plain *)x->a)->id;
+            mm_set_steal(&x->a, p); /* the old one dies */
+            mm_decref(plain_list(cells.heap, 50));
+            mm_decref(plain_ring(cells.heap, 3, 0));
+        }
+        cells_check(&cells, CELLS);
+    }
+    cells_drop(&cells);
+}
+
+/* Garbage that a weak reference or a handle finds while it is being collected: it is
+   either dead or wholly there, and then it stays. */
+static void weak_gets_between_slices(bool by_handle)
+{
+    long round, kept_total = 0;
+    random_seed(by_handle ? 8 : 9);
+    for (round = 0; round < gt_scale(60, 10); round++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 1000, 0), *ring[20], *kept[20];
+        mm_weakref *ref[20];
+        mm_handle handle[20];
+        size_t expected = 1000 + 20, n;
+        int i, k;
+        for (i = 0; i < 20; i++) {
+            ring[i] = plain_ring(heap, 30, i * 100);
+            ref[i] = weak(ring[i]->a, NULL);
+            handle[i] = mm_handle_of(ring[i]->a);
+            kept[i] = NULL;
+        }
+        gt_make_old(heap);
+        for (i = 0; i < 20; i++) mm_decref(ring[i]);
+        while (mm_gc_step(heap, 1)) {
+            if (random_below(8) != 0) continue;
+            i = (int)random_below(20);
+            if (kept[i] != NULL) continue;
+            kept[i] =
+                by_handle ? mm_handle_get(heap, handle[i]) : mm_weakref_get(ref[i]);
+        }
+        for (i = 0; i < 20; i++) {
+            Plain *p = kept[i];
+            if (p == NULL) {
+                assert_false(weak_alive(ref[i]));
+                assert_false(mm_handle_valid(heap, handle[i]));
+                continue;
+            }
+            for (k = 0; k < 30; k++, p = p->a)
+                assert_int_equal(p->id, i * 100 + (1 + k) % 30);
+            assert_ptr_equal(p, kept[i]);
+            expected += 30;
+            kept_total++;
+        }
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), expected);
+        for (i = 0; i < 20; i++) {
+            mm_decref(kept[i]);
+            mm_decref(ref[i]);
+        }
+        mm_decref(live);
+        n = mm_gc_collect(heap, 2);
+        assert_int_equal(n, expected - 20);
+        gt_close(heap);
+    }
+    print_message("    %ld rings were found again in time\n", kept_total);
+}
+
+static void weakref_get_between_slices(void **state)
+{
+    (void)state;
+    weak_gets_between_slices(false);
+}
+
+static void handle_get_between_slices(void **state)
+{
+    (void)state;
+    weak_gets_between_slices(true);
+}
+
+/* A young and a full collection in the middle of a sliced one. */
+static void collections_between_slices(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *live = plain_ring(heap, 5000, 0);
+    int i;
+    (void)state;
+    mm_gc_collect(heap, 0); /* or the first step takes so many young ones in */
+    for (i = 0; i < 30; i++) {
+        Plain *trash = plain_ring(heap, 1000, 0), *late;
+        gt_make_old(heap);
+        late = plain_ring(heap, 10, 0);
+        mm_decref(trash);
+        mm_gc_step(heap, 1);
+        mm_decref(late);
+        if (i % 3 == 0) {
+            assert_int_equal(mm_gc_collect(heap, 0), 10);
+            assert_true(mm_gc_collect(heap, 2) <= 1000);
+        } else {
+            mm_gc_collect(heap, 2);
+        }
+        assert_int_equal(gt_objects(heap), 5000); /* whatever was under way */
+    }
+    mm_decref(live);
+    mm_gc_collect(heap, 2);
+    gt_close(heap);
+}
+
+/* ---- freeing ---------------------------------------------------------------- */
+
+static void long_list_is_freed_in_parts(void **state)
+{
+    mm_heap *heap = gt_heap();
+    long n = gt_scale(1000000, 100000);
+    Plain *list = plain_list(heap, n);
+    mm_gc_stats stats;
+    mm_heap_stats heap_stats;
+    long steps;
+    (void)state;
+    mm_decref(list);
+    mm_heap_get_stats(heap, &heap_stats);
+    assert_true(heap_stats.objects > (size_t)n / 2); /* not all of it at once */
+    mm_gc_get_stats(heap, &stats);
+    assert_true(stats.pending_free > 0);
+    list = plain_list(heap, 1000); /* allocations go on with it */
+    mm_heap_get_stats(heap, &heap_stats);
+    assert_true(heap_stats.objects < (size_t)n);
+    steps = gt_step_to_end(heap, 50);
+    assert_true(steps >= 1);
+    assert_int_equal(gt_stats(heap).pending_free, 0);
+    assert_int_equal(gt_objects(heap), 1000);
+    mm_decref(list);
+    gt_close(heap);
+}
+
+static void wide_object_is_freed_in_parts(void **state)
+{
+    mm_heap *heap = gt_heap();
+    size_t n = (size_t)gt_scale(500000, 50000), i;
+    Vec *v = vec(heap, n);
+    (void)state;
+    for (i = 0; i < n; i++) v->items[i] = plain(heap, (int)i);
+    mm_decref(v);
+    gt_drain(heap);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+typedef struct File {
+    void *next;
+    int id;
+} File;
+MM_TYPE_FLAGS(File, MM_TYPE_PROMPT, MM_REF(File, next))
+
+static int files_closed;
+
+static void file_dispose(void *object)
+{
+    (void)object;
+    files_closed++;
+}
+
+/* A resource does not wait behind the long lists that die with it. */
+static void prompt_types_are_freed_first(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Vec *v = vec(heap, 402);
+    size_t i;
+    (void)state;
+    mm_typeof(File)->dispose = file_dispose;
+    files_closed = 0;
+    for (i = 1; i < 401; i++) v->items[i] = plain_list(heap, 300);
+    v->items[0] = mm_new(heap, File);
+    v->items[401] = mm_new(heap, File);
+    mm_decref(v);
+    assert_int_equal(files_closed, 2);
+    assert_true(gt_stats(heap).pending_free > 0);
+    gt_drain(heap);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* ---- acyclic types ---------------------------------------------------------- */
+
+typedef struct Label {
+    void *text;
+} Label;
+MM_TYPE_FLAGS(Label, MM_TYPE_ACYCLIC, MM_REF(Label, text))
+
+static void acyclic_types_are_no_candidates(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Label *label = mm_new(heap, Label);
+    Plain *ring = plain_ring(heap, 2, 0);
+    Text *text = mm_new(heap, Text);
+    (void)state;
+    text->id = 1;
+    mm_set_steal(&label->text, text);
+    mm_set(&ring->b, label);
+    mm_decref(label);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    assert_int_equal(gt.disposed[1], 0);
+    mm_decref(ring);
+    assert_true(mm_gc_collect(heap, 2) <= 3);
+    assert_int_equal(gt.disposed[1], 1); /* freed with the ring all the same */
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* ---- immortal objects, no memory, heaps apart ------------------------------- */
+
+static void immortal_objects_hold_what_they_reach(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Thing *t = thing_loop(heap, 1, NULL);
+    (void)state;
+    mm_set_steal(&t->b, thing_loop(heap, 2, NULL));
+    mm_immortalize(t);
+    assert_true(mm_refcount(t) == INT64_MAX);
+    mm_decref(t);
+    mm_decref(t);
+    assert_int_equal(mm_gc_collect(heap, 2), 0);
+    gt_make_old(heap);
+    gt_step_to_end(heap, 1);
+    assert_int_equal(gt.disposed[1] + gt.disposed[2], 0);
+    mm_heap_destroy(heap);
+    assert_int_equal(gt.disposed[1] + gt.disposed[2], 2);
+}
+
+/* A collection that gets no memory may find less; it frees nothing that lives. */
+static void collecting_without_memory(void **state)
+{
+    mm_heap *heap = gt_starvable_heap();
+    Vec *live = hub(heap, 3000), *trash = hub(heap, 3000);
+    Plain *list = plain_list(heap, 20000), *ring = plain_ring(heap, 20000, 0);
+    void *chain;
+    size_t i;
+    (void)state;
+    mm_set(&live->owner, live);
+    chain = gt_starve(heap);
+    mm_decref(trash);
+    mm_decref(ring);
+    mm_gc_collect(heap, 0);
+    mm_gc_collect(heap, 2);
+    mm_gc_step(heap, 0);
+    for (i = 0; i < live->count; i++)
+        assert_int_equal(((Plain *)live->items[i])->id, i);
+    assert_int_equal(mm_refcount(live), 3002);
+    gt_feed(heap, chain);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 3001 + 20000);
+    mm_decref(list);
+    mm_decref(live);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+    assert_int_equal(gt_os.blocks, 0);
+}
+
+/* Out of memory is first of all a reason to collect. */
+static void emergency_collection(void **state)
+{
+    mm_heap_desc desc = gt_desc();
+    mm_heap *heap;
+    size_t made = 0, arena = MM__ARENA_SIZE;
+    uint64_t collected = 0;
+    mm_gc_stats stats;
+    int i;
+    (void)state;
+    desc.max_bytes = 4 * arena;
+    heap = gt_heap_with(&desc);
+    mm_gc_set_threshold(heap, 0, 0, 0);
+    while (made < 16 * arena) {
+        Tail *tail = mm_new_extra(heap, Tail, arena / 8);
+        assert_non_null(tail);
+        tail->count = 2;
+        mm_set(&tail->items[1], tail);
+        mm_decref(tail);
+        made += arena / 8;
+    }
+    stats = gt_stats(heap);
+    for (i = 0; i < 3; i++) collected += stats.generation[i].collected;
+    assert_true(collected > 0);
+    gt_close(heap);
+}
+
+/* What garbage referred to loses those references, wherever it is. */
+static void frozen_objects_lose_the_references_of_trash(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *frozen = plain(heap, 1), *ring;
+    mm_weakref *ref = weak(frozen, NULL);
+    int sliced;
+    (void)state;
+    mm_gc_freeze(heap);
+    for (sliced = 0; sliced < 2; sliced++) {
+        ring = plain_ring(heap, 50, 0);
+        mm_set(&ring->b, frozen);
+        mm_gc_collect(heap, 1);
+        mm_gc_collect(heap, 2);
+        mm_incref(ring);
+        mm_decref(ring); /* suspected, so that a sliced collection begins */
+        mm_decref(ring);
+        if (!sliced)
+            mm_gc_collect(heap, 2);
+        else
+            while (mm_gc_step(heap, 1)) assert_true(weak_alive(ref));
+        assert_int_equal(gt_objects(heap), 2);
+        assert_int_equal(mm_refcount(frozen), 1);
+    }
+    mm_decref(frozen);
+    mm_decref(ref);
+    gt_close(heap);
+}
+
+/* An old object that only a young one refers to, both garbage: slices pass, in which
+   the young one counted as held, and nothing more happens to either. */
+static void old_and_young_garbage_after_slices(void **state)
+{
+    mm_heap *heap = gt_heap();
+    int i;
+    (void)state;
+    for (i = 0; i < 20; i++) {
+        Plain *old = plain_ring(heap, 200, 0), *young;
+        gt_make_old(heap);
+        young = plain(heap, -1);
+        mm_set(&young->a, old);
+        mm_set(&old->b, young);
+        if (i % 2) mm_gc_step(heap, 1);
+        mm_decref(old);
+        mm_decref(young);
+        if (i % 4 < 2) mm_gc_step(heap, 1);
+        if (i % 3) mm_gc_collect(heap, 0);
+        if (i % 5 == 0) gt_step_to_end(heap, 1);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 0);
+    }
+    gt_close(heap);
+}
+
+static bool weak_finish_collection(mm_weakref *ref, void *user)
+{
+    (void)user;
+    mm_gc_collect(mm_heap_of(ref), 2);
+    assert_int_equal(gt.finalized[2] + gt.finalized[3], 0);
+    return true;
+}
+
+/* A dying object runs a whole collection before its references are dropped: what it
+   alone refers to is not garbage yet. */
+static void collection_inside_a_death(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < gt_scale(300, 60); n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 300, 0), *trash = plain_ring(heap, 300, 0);
+        Thing *dying = thing(heap, 1, NULL);
+        mm_weakref *ref = mm_weakref_new(dying, weak_finish_collection, NULL);
+        long k;
+        dying->a = thing_loop(heap, 2, NULL); /* only dying refers to it */
+        dying->b = thing(heap, 3, NULL);
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n % 60; k++) gt_slice(heap, 16);
+        mm_decref(dying);
+        assert_int_equal(gt.disposed[1] + gt.disposed[3], 2);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt.disposed[2], 1);
+        assert_int_equal(gt.finalized[2] + gt.finalized[3], 2);
+        assert_int_equal(gt_objects(heap), 300 + 1);
+        mm_decref(ref);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
+static void heaps_do_not_see_each_other(void **state)
+{
+    mm_heap *one = gt_heap(), *two = gt_heap();
+    Thing *t = thing_loop(two, 1, NULL);
+    (void)state;
+    mm_decref(plain_ring(one, 5, 0));
+    mm_decref(t);
+    assert_int_equal(mm_gc_collect(one, 2), 5);
+    assert_int_equal(gt.disposed[1], 0);
+    assert_int_equal(mm_gc_collect(two, 2), 1);
+    assert_int_equal(mm_heap_destroy(one), 0);
+    gt_close(two);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(desc_sets_the_collector),
+        cmocka_unit_test(count_is_exact_over_many_objects),
+        cmocka_unit_test(automatic_collections_find_cycles),
+        cmocka_unit_test(statistics_add_up),
+        cmocka_unit_test(tracked_counts_by_generation),
+        cmocka_unit_test(young_collections_look_at_the_young),
+        cmocka_unit_test(idle_full_collection_looks_at_nothing),
+        cmocka_unit_test(callbacks_can_be_many_and_twice),
+        cmocka_unit_test(callbacks_follow_sliced_collections),
+        cmocka_unit_test(debug_flags_log),
+        cmocka_unit_test(saved_garbage_grows_until_cleared),
+        cmocka_unit_test(error_hook_may_collect),
+        cmocka_unit_test(whole_surface_inside_a_finalizer),
+        cmocka_unit_test(visits_stop_when_told),
+        cmocka_unit_test(traverse_and_clear_hooks),
+        cmocka_unit_test(in_degrees_are_exact),
+        cmocka_unit_test(in_degrees_are_exact_in_slices),
+        cmocka_unit_test(many_parallel_edges),
+        cmocka_unit_test(millions_of_references_in_slices),
+        cmocka_unit_test(array_grows_and_shrinks_between_slices),
+        cmocka_unit_test(huge_objects_in_cycles),
+        cmocka_unit_test(bytes_trigger_collections),
+        cmocka_unit_test(live_memory_stays_within_1_6),
+        cmocka_unit_test(slices_are_bounded_in_visits),
+        cmocka_unit_test(step_on_a_heap_with_nothing_to_do),
+        cmocka_unit_test(sliced_and_unsliced_agree),
+        cmocka_unit_test(take_between_slices),
+        cmocka_unit_test(set_between_slices),
+        cmocka_unit_test(births_and_deaths_between_slices),
+        cmocka_unit_test(weakref_get_between_slices),
+        cmocka_unit_test(handle_get_between_slices),
+        cmocka_unit_test(collections_between_slices),
+        cmocka_unit_test(long_list_is_freed_in_parts),
+        cmocka_unit_test(wide_object_is_freed_in_parts),
+        cmocka_unit_test(prompt_types_are_freed_first),
+        cmocka_unit_test(acyclic_types_are_no_candidates),
+        cmocka_unit_test(immortal_objects_hold_what_they_reach),
+        cmocka_unit_test(collecting_without_memory),
+        cmocka_unit_test(emergency_collection),
+        cmocka_unit_test(frozen_objects_lose_the_references_of_trash),
+        cmocka_unit_test(old_and_young_garbage_after_slices),
+        cmocka_unit_test(collection_inside_a_death),
+        cmocka_unit_test(heaps_do_not_see_each_other),
+    };
+    return cmocka_run_group_tests_name("gc", tests, NULL, NULL);
+}
