@@ -3,12 +3,12 @@
    Reads the package lists of apt, else the status file of dpkg, else a small sample,
    and builds the graph that stands in it:
 
-     text       one mm_bytes buffer; every package keeps its record as an mm_view of it,
-                so the buffer lives until the last package goes
+     text       one mm_bytes buffer; every package has its record as an mm_view of it,
+                which keeps the buffer alive, and its fields as spans: nothing is copied
      names      interned: one mm_str per distinct name, however often it is written
      packages   objects from an object pool
      Depends    strong references: real packages need each other, so there are cycles
-     dependents weak ones, as handles: looking back keeps nobody alive
+     needed by  the same edges backwards, weak, as handles: they keep nobody alive
      index      a weak cache by name: an entry is worth what its package is
 
    Then it drops the one root there is, watches counting and the collector take the
@@ -41,13 +41,13 @@ enum {
 
 typedef struct Package {
     mm_str  *name, *section, *maintainer;
-    mm_view *record;             /* its stanza; keeps the text alive                  */
+    mm_view *record;               /* its stanza; keeps the text alive                */
     mm_span  depends, pre_depends; /* slices of the record                            */
-    mm_str **provides;           /* the virtual names it answers to                   */
-    struct Package **needs;      /* strong: one reference per edge                    */
-    mm_handle *needed_by;        /* weak: the same edges, backwards                   */
+    mm_str **provides;             /* the virtual names it answers to                 */
+    struct Package **needs;        /* strong: one reference per edge                  */
+    mm_handle *needed_by;          /* weak: the same edges, backwards                 */
     uint32_t provide_count, need_count, needed_by_count;
-    uint32_t id;                 /* position in the archive                           */
+    uint32_t id;                   /* its place in the archive                        */
 } Package;
 MM_TYPE(Package, MM_REF(Package, name), MM_REF(Package, section),
         MM_REF(Package, maintainer), MM_REF(Package, record),
@@ -73,8 +73,8 @@ static void package_dispose(void *object)
 
 /* ---- The state of a run --------------------------------------------------------- */
 
-/* One entry per name a package has or provides. Both are borrowed from nobody: an
-   entry counts only while its handle finds the package, which then owns the name. */
+/* One entry per name a package has or provides. It owns neither of the two: it counts
+   only while its handle finds the package, and then the package owns the name. */
 typedef struct Entry {
     const mm_str *name;
     mm_handle     package;
@@ -181,7 +181,8 @@ static char *read_stream(Demo *d, FILE *file, size_t expected)
             text = larger;
             room += room / 2;
         }
-        left = room - d->bytes < READ_BYTES ? room - d->bytes : READ_BYTES;
+        left = room - d->bytes;
+        if (left > READ_BYTES) left = READ_BYTES;
     }
     if (ferror(file)) fail(&d->error, "%s", strerror(errno));
     return text;
@@ -439,8 +440,8 @@ static bool resolve(const Demo *d, Linker *l, mm_str *name)
 {
     size_t place = (size_t)mm_str_hash(name);
     Package *p = index_real(d, name);
-    bool found = p != NULL;
-    if (found) {
+    bool found = false;
+    if (p != NULL) {
         add_edge(l, p);
         return true;
     }
@@ -468,7 +469,7 @@ static bool link_field(Demo *d, Linker *l, mm_span list)
         d->clauses++;
         if (found || d->unresolved++ > 0) continue;
         d->lacking = l->from;
-        d->lacks = trim(clause);
+        d->lacks = name_in(clause);
     }
     return true;
 }
@@ -545,7 +546,6 @@ static bool build(Demo *d)
     if (d->archive == NULL) return out_of_memory(d);
     file = mm_view_new(d->text);
     if (file == NULL) return out_of_memory(d);
-    mm_clear(&d->text); /* from here on the views keep the text */
     done = parse_stanzas(d, file);
     d->parse_done = now_ms();
     done = done && link_all(d);
@@ -707,12 +707,12 @@ static void print_input(const Demo *d)
            num(d->lines), num(d->stanzas));
     printf("Packages     %s", num(d->archive->count));
     if (d->further > 0) printf(", other versions left out: %s", num(d->further));
-    printf("\nEdges        %s of %s dependencies: any alternative, any provider\n",
+    printf("\nEdges        %s, from %s dependencies: all alternatives, all providers\n",
            num(d->edges), num(d->clauses));
     printf("Unresolved   %s", num(d->unresolved));
-    if (d->lacking != NULL)
-        printf(", first `%.*s` of %s", d->lacks.len < 50 ? (int)d->lacks.len : 50,
-               d->lacks.ptr, d->lacking->name->text);
+    if (d->lacking != NULL && is_package_name(d->lacks))
+        printf(", first %.*s for %s", (int)d->lacks.len, d->lacks.ptr,
+               d->lacking->name->text);
     printf("\nStrings      %s, each kept once: %s bytes of repeats not stored\n",
            num(names.strings), num(names.saved_bytes));
     printf("Built in     %.0f ms: read %.0f, packages %.0f, edges %.0f\n",
@@ -940,6 +940,7 @@ static bool check_graph(Demo *d)
            equal(d, "weak edges", d->edges, weak) &&
            equal(d, "references to packages", d->edges, counted) &&
            equal(d, "names in the cache", d->names, index_alive(d)) &&
+           equal(d, "views of the text", a->count, (size_t)mm_refcount(d->text) - 1) &&
            /* a package and its record, the strings, the text, the archive */
            equal(d, "objects", 2 * (size_t)a->count + names.strings + 2, heap.objects);
 }
@@ -1012,10 +1013,22 @@ static void print_drop(const Demo *d, size_t made, size_t found, Slices slices)
     printf("  by collector   %12s packages: in knots, or held by one\n", num(found));
     printf("  slices         %12s of %d us; the longest took %.0f us\n",
            num(slices.count), SLICE_US, slices.longest_us);
-    printf("  longest pause  %12s us, of all that the collector noted since the start\n",
+    printf("  longest pause  %12s us, of all the collector noted since the start\n",
            num(longest_pause_us(&stats)));
     printf("  weak cache     %12s names: %s before, %s now\n", num(d->index.used),
            num(d->names), num(index_alive(d)));
+}
+
+/* With the packages their views are gone: the last reference to the text is ours. */
+static bool drop_text(Demo *d)
+{
+    double start = now_ms();
+    if (!equal(d, "references to the text", 1, (size_t)mm_refcount(d->text)))
+        return false;
+    mm_clear(&d->text);
+    printf("  the text       %12s bytes, no view is left: gone in %.0f us\n",
+           num(d->bytes), (now_ms() - start) * 1e3);
+    return true;
 }
 
 /* The index and the knots have served: both are plain memory. */
@@ -1053,9 +1066,11 @@ static bool take_apart(Demo *d)
     mm_pool_destroy(d->pool);
     d->pool = NULL;
     print_drop(d, made, found, slices);
+    if (!equal(d, "packages disposed of", made, disposed) ||
+        !equal(d, "packages collected", d->knots.held, found) || !drop_text(d))
+        return false;
     free_tables(d);
-    return equal(d, "packages disposed of", made, disposed) &&
-           equal(d, "packages collected", d->knots.held, found) && print_purge(d);
+    return print_purge(d);
 }
 
 /* ---- The whole ------------------------------------------------------------------ */
@@ -1160,7 +1175,7 @@ int main(int argc, char **argv)
     }
     if (done) puts("  leaks                     0: all that was made is accounted for");
     if (fflush(stdout) != 0) done = fail(&d.error, "the report: %s", strerror(errno));
-    progress_end(&d);
+    if (!done) progress_end(&d);
     if (!done) fprintf(stderr, "depgraph: %s: %s\n", d.input, d.error.text);
     return done ? 0 : 1;
 }

@@ -258,7 +258,7 @@ static mm_span name_in(mm_span part)
 {
     mm_span name = trim(part);
     size_t n = 0;
-    while (n < name.len && strchr(":([< \t\r\n", name.ptr[n]) == NULL) n++;
+    while (n < name.len && strchr(":([<| \t\r\n", name.ptr[n]) == NULL) n++;
     name.len = n;
     return name;
 }

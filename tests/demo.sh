@@ -59,9 +59,9 @@ fi
 run "$sample"
 check 'sample: works' works
 check 'sample: 40 packages, a second version left out' says '^Packages *40, .*: 1$'
-check 'sample: 73 edges' says '^Edges *73 '
+check 'sample: 73 edges' says '^Edges *73,'
 check 'sample: one dependency unresolved, and it is named' \
-    says '^Unresolved *1, first `libimagination9` of telescope-driver-dream'
+    says '^Unresolved *1, first libimagination9 for telescope-driver-dream'
 check 'sample: 7 knots of 21 packages' says '^Knots *7, of 21 '
 check 'sample: the largest knot by name' says '^ *5 *harbour-chart harbour-keeper harb'
 check 'sample: 8 packages go by count' says '^ *by count *8 '
@@ -93,7 +93,7 @@ check 'the same, packed' works
 sed 's/$/\r/' "$sample" >"$work/crlf"
 run "$work/crlf"
 check 'lines that end in CR LF' works
-check 'and the same graph' says '^Edges *73 '
+check 'and the same graph' says '^Edges *73,'
 printf '# by hand\nPackage: a\nDepends: b (>= 1) | c:any,\n d\n\n\n' >"$work/by-hand"
 printf 'Package: b\nDepends: a\n' >>"$work/by-hand"
 run "$work/by-hand"
