@@ -2554,7 +2554,7 @@ typedef struct mm__trial {
     mm__phase  phase, stop;  /* stop: pause before this phase                     */
     mm__set    set;
     uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
-    bool       sliced, finalizers, hooks, weak, abandoned, adopting;
+    bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
     int        generation;
     mm__cursor at;
     mm__stack  marks;
@@ -2575,7 +2575,7 @@ typedef struct mm__gc_callback {
 typedef struct mm__gc {
     int64_t  count_base, credit_start; /* count 0 = base + start - heap.credit     */
     int      threshold[3], count1, count2;
-    bool     enabled, collecting;
+    bool     enabled, collecting, unverified;
     uint32_t pause_us;
     uint64_t long_lived_total, long_lived_pending;
     uint64_t promoted, suspects;  /* since the last full collection                */
@@ -4026,6 +4026,12 @@ MM__PRIVATE bool mm__block_holding(const mm__heap *h, mm__arena *arena, const vo
     return !(mm__table(*pool, MM__FREE)[*index / 64] >> (*index & 63) & 1);
 }
 
+/* Objects in huge blocks start 8 bytes in. */
+MM__PRIVATE size_t mm__huge_shift(const mm__arena *arena)
+{
+    return arena->block_kind == MM_BLOCK_RAW ? 0 : 8;
+}
+
 MM__PRIVATE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
                                       const mm__bpool *pool, size_t i)
 {
@@ -5221,6 +5227,7 @@ MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_
     mm__excess *e;
     if (table->used * 2 >= table->capacity && !mm__excess_grow(h, table)) {
         *byte = MM__LIVE;
+        t->incomplete = true;
         return;
     }
     e = mm__excess_find(table, object);
@@ -5300,6 +5307,8 @@ MM__PRIVATE bool mm__out_of_budget(mm__trial *t, size_t visits)
 MM__PRIVATE uint64_t mm__trial_word(const mm__trial *t, const mm__bpool *pool, size_t w,
                                     bool trash)
 {
+    if (t->phase == MM__UNQUIET)
+        return ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
     return trash ? mm__trash_word(pool, w, t) : mm__set_word(pool, w, t->set);
 }
 
@@ -5946,6 +5955,7 @@ MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
     }
+    mm__bytes_set(bytes, mask & mm__table(pool, MM__FROZEN)[w], MM__LIVE);
     if (!t->sliced) return;
     young = mask & (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]);
     if (young == 0) return;
@@ -6281,6 +6291,7 @@ MM__PRIVATE void mm__old_end(mm__heap *h)
     mm__barriers_set(h, false);
     h->gc.long_lived_total = t->members - t->found;
     if (!t->sliced) h->gc.promoted = 0;
+    h->gc.unverified = t->sliced || t->incomplete;
     h->gc.promoted += t->resurrected; /* what holds them was not looked at */
     mm__emptied_pools_free(h);
 }
@@ -6322,6 +6333,13 @@ MM__PRIVATE bool mm__old_quiet(const mm__heap *h)
     return h->gc.suspects == 0 && h->gc.promoted == 0 && h->gc.debug == 0;
 }
 
+/* And all old objects were looked at, with all others: no trial in slices has taken
+   young ones for live since, and none ran short of memory. */
+MM__PRIVATE bool mm__old_known(const mm__heap *h)
+{
+    return mm__old_quiet(h) && !h->gc.unverified;
+}
+
 /* A young trial in place of a full one. False: it found young trash that refers to old
    objects, and let it go. */
 MM__PRIVATE bool mm__young_as_full(mm__heap *h)
@@ -6346,7 +6364,7 @@ MM__NOINLINE size_t mm__collect_full(mm__heap *h)
     start = mm__clock_ns();
     mm__gc_tell(h, false, 2, 0);
     mm__gc_counters(h, 2);
-    if (mm__old_quiet(h) && mm__young_as_full(h)) {
+    if (mm__old_known(h) && mm__young_as_full(h)) {
         found += h->gc.young.found;
         mm__collect_end(h, 2, h->gc.young.found);
         mm__gc_pause(h, 2, start, h->gc.young.visits);
@@ -6448,6 +6466,7 @@ MM__COLD bool mm__emergency(mm__heap *h)
     mm__drain_all(h);
     mm__collect_full(h);
     mm__drain_all(h);
+    mm__quarantine_end(h);
     mm__flush_all(h);
     for (int i = 0; i < 2; i++) {
         if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
@@ -7035,6 +7054,7 @@ MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
     void      *user = ref->user;
     ref->callback = NULL;
     if (callback && !callback(ref, user)) mm__hook_failed(h, ref, "weak callback");
+    mm_clear(&ref->owned);
     mm_decref(ref);
 }
 
@@ -7045,7 +7065,7 @@ MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list, bool in_trial)
     for (; list; list = next) {
         next = list->next;
         list->next = list->prev = NULL;
-        if (list->callback == NULL || mm__weakref_dying(list)) continue;
+        if ((!list->callback && !list->owned) || mm__weakref_dying(list)) continue;
         if (in_trial && mm__in_trash(list)) continue;
         mm_incref(list);
         *end = list;
@@ -7700,10 +7720,10 @@ enum { MM__INTERN_MIN = 64 }; /* entries of the smallest table */
 /* --- the hash: 64-bit words folded by a 128-bit product --- */
 
 /* Fractional digits of pi: constants nobody chose. */
-#define MM__HASH_A UINT64_C(0x243f6a8885a308d3)
-#define MM__HASH_B UINT64_C(0x13198a2e03707344)
-#define MM__HASH_C UINT64_C(0xa4093822299f31d0)
-#define MM__HASH_D UINT64_C(0x082efa98ec4e6c89)
+static const uint64_t mm__hash_a = UINT64_C(0x243f6a8885a308d3);
+static const uint64_t mm__hash_b = UINT64_C(0x13198a2e03707344);
+static const uint64_t mm__hash_c = UINT64_C(0xa4093822299f31d0);
+static const uint64_t mm__hash_d = UINT64_C(0x082efa98ec4e6c89);
 
 /* The product of two words as high and low half, without a 128-bit type. */
 MM__PRIVATE void mm__multiply_long(uint64_t a, uint64_t b, uint64_t *high,
@@ -7771,15 +7791,15 @@ MM__PRIVATE void mm__load_short(const unsigned char *p, size_t n, uint64_t word[
    secret: were one of them known, data could make it 0 and wipe out the other. */
 MM__PRIVATE uint64_t mm__hash_blocks(uint64_t seed, const unsigned char *p, size_t n)
 {
-    uint64_t key1 = seed ^ MM__HASH_B, key2 = seed ^ MM__HASH_C;
-    uint64_t key3 = seed ^ MM__HASH_D;
+    uint64_t key1 = seed ^ mm__hash_b, key2 = seed ^ mm__hash_c;
+    uint64_t key3 = seed ^ mm__hash_d;
     uint64_t state = seed, state2 = key2, state3 = key3;
     for (; n > 48; p += 48, n -= 48) {
         state = mm__fold(mm__load64(p) ^ key1, mm__load64(p + 8) ^ state);
         state2 = mm__fold(mm__load64(p + 16) ^ key2, mm__load64(p + 24) ^ state2);
         state3 = mm__fold(mm__load64(p + 32) ^ key3, mm__load64(p + 40) ^ state3);
     }
-    state ^= (state2 ^ key2) ^ mm__fold(state3 ^ key3, MM__HASH_A);
+    state ^= (state2 ^ key2) ^ mm__fold(state3 ^ key3, mm__hash_a);
     for (; n > 16; p += 16, n -= 16)
         state = mm__fold(mm__load64(p) ^ key1, mm__load64(p + 8) ^ state);
     return state;
@@ -7790,7 +7810,7 @@ MM__PRIVATE uint64_t mm__hash_blocks(uint64_t seed, const unsigned char *p, size
 MM__PRIVATE uint64_t mm__hash_bytes(uint64_t seed, const void *data, size_t n)
 {
     const unsigned char *p = (const unsigned char *)data;
-    uint64_t word[2], high, low, state = seed ^ MM__HASH_A;
+    uint64_t word[2], high, low, state = seed ^ mm__hash_a;
     if (MM__LIKELY(n <= 16)) {
         mm__load_short(p, n, word);
     } else {
@@ -7798,8 +7818,8 @@ MM__PRIVATE uint64_t mm__hash_bytes(uint64_t seed, const void *data, size_t n)
         word[0] = mm__load64(p + n - 16);
         word[1] = mm__load64(p + n - 8);
     }
-    mm__multiply(word[0] ^ seed ^ MM__HASH_B, word[1] ^ state, &high, &low);
-    return mm__fold(high ^ MM__HASH_C, low ^ MM__HASH_D ^ (uint64_t)n);
+    mm__multiply(word[0] ^ seed ^ mm__hash_b, word[1] ^ state, &high, &low);
+    return mm__fold(high ^ mm__hash_c, low ^ mm__hash_d ^ (uint64_t)n);
 }
 
 /* The hash of a content as strings remember it: never 0. */
@@ -8485,7 +8505,7 @@ MM__PRIVATE size_t mm__known_place(const uintptr_t *known, size_t capacity,
                                    uintptr_t item)
 {
     size_t mask = capacity - 1;
-    size_t i = (size_t)mm__fold((uint64_t)item ^ MM__HASH_A, MM__HASH_B) & mask;
+    size_t i = (size_t)mm__fold((uint64_t)item ^ mm__hash_a, mm__hash_b) & mask;
     while (known[i] != 0 && (known[i] & ~MM__KNOWN_IDLE) != item) i = (i + 1) & mask;
     return i;
 }
@@ -9273,10 +9293,11 @@ MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
     if (arena == NULL) { /* the tail of a huge block is beyond its first arena */
         for (uint32_t a = 0; a < h->arena_count; a++) {
             arena = h->arenas[a];
-            if (arena && arena->head.kind == MM__KIND_HUGE &&
+            if (arena && arena->head.kind == MM__KIND_HUGE && p && !arena->huge_bits[0] &&
                 (const char *)p >= arena->block &&
                 (const char *)p < arena->block + arena->block_size)
-                return true;
+                return mm__block_user(h, arena->block + mm__huge_shift(arena),
+                                      arena->block_kind) != NULL;
         }
         return false;
     }
@@ -10047,10 +10068,6 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__DEATHS
 #undef MM__DEATH_DEPTH
 #undef MM__GC_CLEARING
-#undef MM__HASH_A
-#undef MM__HASH_B
-#undef MM__HASH_C
-#undef MM__HASH_D
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT

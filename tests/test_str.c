@@ -119,7 +119,7 @@ static void test_hash_spreads_similar_names(void **state)
 /* Keys made to cancel a known constant must not: both factors carry the seed. */
 static void test_hash_cannot_be_blinded(void **state)
 {
-    const uint64_t known[] = {MM__HASH_A, MM__HASH_B, MM__HASH_C, MM__HASH_D, 0};
+    const uint64_t known[] = {mm__hash_a, mm__hash_b, mm__hash_c, mm__hash_d, 0};
     size_t k, at;
     (void)state;
     for (k = 0; k < TEST_COUNT(known); k++) {
