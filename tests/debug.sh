@@ -1,7 +1,10 @@
 #!/bin/sh
 # Six planted bugs, each to be found by three finders: the heap's own checks,
 # AddressSanitizer and Valgrind. A seventh program without a bug must pass all three
-# in silence. Run from anywhere: tests/debug.sh
+# in silence. Under the two tools the heap's debug level is 0: it notices them itself.
+# They know nothing of whose a pointer is: there a wrong free is the heap's to report,
+# as is a leak under AddressSanitizer, which only looks for blocks of malloc.
+#   tests/debug.sh                  from anywhere
 #   CC, CPPFLAGS   the compiler, and where stb_ds.h is if not in a usual place
 #   BUILD          where to build (build/debug)
 # Prints a line per case and closes with the totals; the exit code is 1 if one failed.
@@ -20,10 +23,14 @@ build() { # name, flags...
     $CC -std=c99 -g -O1 -I. $CPPFLAGS "$@" tests/debug/plant.c -o "$BUILD/$name"
 }
 
-# The address that was planted must come again in the report.
+# The block that was planted, or the address of the access, must come again.
 names_address() {
-    address=$(sed -n 's/^planted 0x0*//p' "$1" | head -n 1)
-    test "$(grep -ci "$address" "$1")" -ge 2
+    sed -n 's/^planted 0x0*//p; s/^access 0x0*//p' "$1" | {
+        while read -r address; do
+            [ "$(grep -ci "0x0*$address" "$1")" -ge 2 ] && exit 0
+        done
+        exit 1
+    }
 }
 
 report() { # verdict, finder, kind, output
@@ -40,6 +47,10 @@ report() { # verdict, finder, kind, output
 # expect FINDER KIND OUTPUT CODE PATTERN: found means a bad end, a pattern, an address
 expect() {
     verdict=ok
+    case $1-$2 in
+    *-double-free | *-foreign-free) set -- "$1" "$2" "$3" "$4" "$5|bug: mm_free" ;;
+    asan-leak) set -- "$1" "$2" "$3" "$4" "leak: 1 of raw memory" ;;
+    esac
     if [ "$2" = none ]; then
         [ "$4" -eq 0 ] || verdict=FAILED
         grep -Eq "$5" "$3" && verdict=FAILED
@@ -56,23 +67,24 @@ skip() { # finder, reason
     skipped=$((skipped + 7))
 }
 
-run() { # FINDER PATTERN LEVEL command...
-    finder=$1 pattern=$2 level=$3
-    shift 3
+run() { # FINDER PATTERN LEVEL KEEP command...
+    finder=$1 pattern=$2 level=$3 keep=$4
+    shift 4
     for kind in none overflow underflow use-after-free double-free foreign-free leak; do
         out=$BUILD/$finder-$kind.txt
         # in a shell of its own, whose "Aborted" goes to the report too
-        ("$@" "$kind" "$level"; exit $?) >"$out" 2>&1
+        # shellcheck disable=SC2086
+        ("$@" "$kind" "$level" $keep; exit $?) >"$out" 2>&1
         expect "$finder" "$kind" "$out" $? "$pattern"
     done
 }
 
-own='bug: |leak: |memmgr'
+own='bug: |leak: 1 of raw memory'
 asan='ERROR: (Address|Leak)Sanitizer'
 grind='Invalid (read|write|free)|Illegal memory pool|definitely lost: [1-9]'
 
 if build plain; then
-    run own "$own" 2 "$BUILD/plain"
+    run own "$own" 2 "" "$BUILD/plain"
 else
     report FAILED own build /dev/null
 fi
@@ -82,13 +94,13 @@ if ! build asan -fsanitize=address -fno-omit-frame-pointer 2>"$BUILD/asan.log"; 
 else
     ASAN_OPTIONS=detect_leaks=1:$ASAN_OPTIONS
     export ASAN_OPTIONS
-    run asan "$asan" 0 "$BUILD/asan"
+    run asan "$asan" 0 "" "$BUILD/asan"
 fi
 
 if ! command -v valgrind >/dev/null; then
     skip valgrind "valgrind is not installed"
 elif [ -x "$BUILD/plain" ]; then
-    run valgrind "$grind" 0 valgrind --error-exitcode=99 --leak-check=full \
+    run valgrind "$grind" 0 keep valgrind --error-exitcode=99 --leak-check=full \
         --errors-for-leak-kinds=definite "$BUILD/plain"
 fi
 

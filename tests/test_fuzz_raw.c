@@ -94,6 +94,7 @@ static void step_allocate(Fuzz *fuzz, Slot *slot)
         keep(fuzz, slot, p, size, false);
     } else {
         align = (size_t)1 << below(fuzz, below(fuzz, 4) ? 13 : 21);
+        if (align > TEST_ALIGN_MAX) align = TEST_ALIGN_MAX;
         p = mm_alloc_aligned(fuzz->heap, size, align);
         if (p == NULL || !test_aligned(p, align))
             print_error("%zu bytes at %zu: %p\n", size, align, p);

@@ -308,7 +308,7 @@ static void use_buffer(char *buffer, size_t size)
     chain_free(heap, chain, 1000);
     assert_true(mm_heap_check(heap));
     chain = chain_until_full(heap, 1000, &again);
-    assert_true(again + 8 >= count);
+    if (test_is_native()) assert_true(again + 8 >= count); /* else some is held back */
     chain_free(heap, chain, 1000);
     mm_heap_purge(heap);
     assert_true(drop_ring(heap, 100));
@@ -358,7 +358,7 @@ static void use_everything(mm_heap *heap)
 {
     void *small = chain_of(heap, 100, 3 * TEST_ARENA / 100);
     void *run = mm_alloc(heap, TEST_ARENA / 8), *huge = mm_alloc(heap, 2 * TEST_ARENA);
-    void *wide = mm_alloc_aligned(heap, 1000, TEST_MIB), *more;
+    void *wide = mm_alloc_aligned(heap, 1000, TEST_ALIGN_MAX), *more;
     int   i;
     assert_non_null(run);
     assert_non_null(huge);
@@ -431,8 +431,10 @@ static void an_empty_arena_goes_back_and_one_is_kept(void **state)
     (void)state;
     assert_true(before >= 10);
     chain_free(heap, chain, 256);
-    assert_true(env.unmaps >= before - 4);
-    assert_true(test_stats(heap).arenas <= 4); /* the cache may hold two, one is kept */
+    if (test_is_native()) { /* the caches may hold two, one is kept */
+        assert_true(env.unmaps >= before - 4);
+        assert_true(test_stats(heap).arenas <= 4);
+    }
     assert_true(test_stats(heap).arenas >= 1);
     for (i = 0, before = env.requests; i < 100; i++) /* no mapping to and fro */
         mm_free(heap, mm_alloc(heap, TEST_ARENA / 4));
@@ -474,9 +476,40 @@ static void the_cap_is_hard_and_the_heap_stays_usable(void **state)
     chain_free(heap, chain, 400);
     mm_heap_purge(heap);
     chain = chain_until_full(heap, 3000, &more); /* room for another size */
-    assert_true(more * 3000 > max / 2);
+    if (test_is_native()) assert_true(more * 3000 > max / 2);
     chain_free(heap, chain, 3000);
     assert_true(env.peak_bytes <= max);
+    test_heap_done(heap, &env);
+}
+
+/* Blocks that are held back to catch stale pointers go before a request fails. */
+static void a_full_heap_gives_up_its_quarantine(void **state)
+{
+    test_env     env;
+    mm_heap_desc desc = test_desc(&env);
+    mm_heap     *heap;
+    void        *chain, *p;
+    size_t       count, i;
+    (void)state;
+    memset(&env, 0, sizeof env);
+    desc.max_bytes = 6 * TEST_ARENA;
+    desc.debug = 2;
+    heap = mm_heap_create(&desc);
+    assert_non_null(heap);
+    chain = chain_until_full(heap, 400, &count);
+    for (i = 0; i < 100; i++) {
+        memcpy(&p, chain, sizeof p);
+        mm_free(heap, chain);
+        chain = p;
+    }
+    for (i = 0; i < 100; i++) {
+        p = mm_alloc(heap, 400);
+        assert_non_null(p);
+        memset(p, 0x5A, 400);
+        memcpy(p, &chain, sizeof chain);
+        chain = p;
+    }
+    chain_free(heap, chain, 400);
     test_heap_done(heap, &env);
 }
 
@@ -622,7 +655,8 @@ static void purge_returns_memory_and_never_asks_for_any(void **state)
     purged = mm_heap_purge(heap);
     assert_int_equal(env.requests, requests);
     assert_true(purged >= empty - test_stats(heap).reserved_bytes);
-    assert_true(test_stats(heap).reserved_bytes <= 3 * TEST_ARENA);
+    if (test_is_native()) /* else the quarantine keeps blocks everywhere */
+        assert_true(test_stats(heap).reserved_bytes <= 3 * TEST_ARENA);
     assert_int_equal(test_stats(heap).cached_blocks, 0);
     assert_int_equal(mm_heap_purge(heap), 0); /* nothing is left to give */
     assert_true(mm_heap_check(heap));
@@ -750,7 +784,7 @@ static void mixture_make(mm_heap *heap)
             item_add(mm_new_extra(heap, Node, n), sizeof(Node) + n, MM_BLOCK_TRACKED,
                      mm_typeof(Node));
         }
-        for (align = 32; align <= TEST_MIB; align *= 4)
+        for (align = 32; align <= TEST_ALIGN_MAX; align *= 4)
             item_add(mm_alloc_aligned(heap, 1000, align), 1000, MM_BLOCK_RAW, NULL);
     }
     for (i = 0; i < 1000; i++)
@@ -843,12 +877,22 @@ static void check_walk(mm_heap *heap)
     assert_int_equal(seen.huge, test_stats(heap).huge_blocks);
 }
 
-static mm_heap *mixture_heap(test_env *env)
+static mm_heap *mixture_heap_at(test_env *env, int debug)
 {
-    mm_heap *heap = test_heap(env);
-    mm_gc_disable(heap); /* new objects stay in generation 0 */
+    mm_heap_desc desc = test_desc(env);
+    mm_heap     *heap;
+    memset(env, 0, sizeof *env);
+    desc.debug = debug;
+    desc.gc_disable = true; /* new objects stay in generation 0 */
+    heap = mm_heap_create(&desc);
+    assert_non_null(heap);
     mixture_make(heap);
     return heap;
+}
+
+static mm_heap *mixture_heap(test_env *env)
+{
+    return mixture_heap_at(env, 0);
 }
 
 static void walk_shows_every_block_once(void **state)
@@ -1067,7 +1111,8 @@ static void type_statistics_name_what_lives(void **state)
     assert_int_equal(mm_heap_get_type_stats(heap, out, 3), 2);
     assert_ptr_equal(out[0].type, mm_typeof(Node));
     assert_int_equal(out[0].objects, 40);
-    assert_int_equal(out[0].bytes, 40 * mm_sizeof(nodes[0]));
+    if (test_is_native()) assert_int_equal(out[0].bytes, 40 * mm_sizeof(nodes[0]));
+    assert_true(out[0].bytes >= 40 * mm_sizeof(nodes[0]));
     assert_ptr_equal(out[1].type, mm_typeof(Leaf));
     assert_int_equal(out[1].objects, 7);
     memset(out, 0, sizeof out);
@@ -1118,14 +1163,13 @@ static void owns_knows_inner_pointers(void **state)
     test_heap_done(heap, &env);
 }
 
-static void owns_knows_what_is_not_there(void **state)
+static void check_not_owned(int debug)
 {
     test_env env;
-    mm_heap *heap = mixture_heap(&env);
+    mm_heap *heap = mixture_heap_at(&env, debug);
     void    *outside = malloc(100);
     int      on_stack = 0;
     size_t   i;
-    (void)state;
     assert_false(mm_heap_owns(heap, NULL));
     assert_false(mm_heap_owns(heap, &on_stack));
     assert_false(mm_heap_owns(heap, outside));
@@ -1147,6 +1191,14 @@ static void owns_knows_what_is_not_there(void **state)
     test_heap_done(heap, &env);
 }
 
+static void owns_knows_what_is_not_there(void **state)
+{
+    (void)state;
+    check_not_owned(0);
+    check_not_owned(1);
+    check_not_owned(2);
+}
+
 /* ----------------------------------------------------------------------- check */
 
 static void check_holds_at_every_level(void **state)
@@ -1154,17 +1206,9 @@ static void check_holds_at_every_level(void **state)
     int level;
     (void)state;
     for (level = 0; level <= 2; level++) {
-        test_env     env;
-        mm_heap_desc desc = test_desc(&env);
-        mm_heap     *heap;
-        size_t       requests;
-        memset(&env, 0, sizeof env);
-        desc.debug = level;
-        desc.gc_disable = true;
-        heap = mm_heap_create(&desc);
-        assert_non_null(heap);
-        mixture_make(heap);
-        requests = env.requests;
+        test_env env;
+        mm_heap *heap = mixture_heap_at(&env, level);
+        size_t   requests = env.requests;
         assert_true(mm_heap_check(heap));
         assert_int_equal(env.requests, requests);
         mixture_thin(heap, 5);
@@ -1287,6 +1331,7 @@ int main(void)
         TEST(reserved_bytes_are_what_the_hook_gave),
         TEST(an_empty_arena_goes_back_and_one_is_kept),
         TEST(the_cap_is_hard_and_the_heap_stays_usable),
+        TEST(a_full_heap_gives_up_its_quarantine),
         TEST(one_block_beyond_the_cap_changes_nothing),
         TEST(at_the_cap_garbage_goes_first),
         TEST(garbage_makes_room_for_raw_memory),

@@ -123,7 +123,7 @@ static void raw_part(World *world)
     }
     put_block(world, 32, mm_alloc(heap, TEST_ARENA + 1), TEST_ARENA + 1);
     put_block(world, 33, mm_calloc(heap, 3, TEST_ARENA / 2), 3 * (TEST_ARENA / 2));
-    put_block(world, 34, mm_alloc_aligned(heap, 100, TEST_MIB), 100);
+    put_block(world, 34, mm_alloc_aligned(heap, 100, TEST_ALIGN_MAX), 100);
     put_block(world, 35, mm_alloc_aligned(heap, TEST_ARENA, 4096), TEST_ARENA);
     put_block(world, 36, mm_alloc_aligned(heap, 50000, 65536), 50000);
     check_blocks(world);

@@ -229,12 +229,12 @@ static void resize(size_t from, size_t to)
     size_t kept = from < to ? from : to;
     char  *p = (char *)mm_alloc(heap, from), *q;
     assert_non_null(p);
-    test_fill(p, from, 77);
+    test_fill_ends(p, kept, 77);
     q = (char *)mm_realloc(heap, p, to);
     assert_non_null(q);
     assert_true(test_aligned(q, 16));
     assert_true(mm_usable_size(q) >= to);
-    assert_true(test_filled(q, kept, 77));
+    assert_true(test_filled_ends(q, kept, 77));
     assert_int_equal(test_stats(heap).live_blocks, 1);
     memset(q, 1, to);
     mm_free(heap, q);
@@ -341,7 +341,7 @@ static void a_failed_realloc_leaves_the_block(void **state)
     (void)state;
     for (i = 0; i < TEST_COUNT(ladder); i++) {
         char *p = (char *)mm_alloc(heap, ladder[i]);
-        test_fill(p, ladder[i], 5);
+        test_fill_ends(p, ladder[i], 5);
         assert_null(mm_realloc(heap, p, PTRDIFF_MAX));
         assert_null(mm_realloc(heap, p, SIZE_MAX));
         assert_null(mm_realloc(heap, p, SIZE_MAX - 15));
@@ -350,7 +350,7 @@ static void a_failed_realloc_leaves_the_block(void **state)
         assert_null(mm_realloc(heap, p, 20 * TEST_ARENA));
         assert_int_equal(mm_last_status(heap), MM_ERR_NOMEM);
         env.fail_count = 0;
-        assert_true(test_filled(p, ladder[i], 5));
+        assert_true(test_filled_ends(p, ladder[i], 5));
         assert_int_equal(test_stats(heap).live_blocks, 1);
         mm_free(heap, p);
     }
@@ -366,7 +366,7 @@ static void aligned_blocks_of_every_kind(void **state)
     size_t              align, i, k;
     void               *p[2];
     (void)state;
-    for (align = 1; align <= TEST_MIB; align *= 2) {
+    for (align = 1; align <= TEST_ALIGN_MAX; align *= 2) {
         for (i = 0; i < TEST_COUNT(sizes); i++) {
             for (k = 0; k < 2; k++) {
                 p[k] = mm_alloc_aligned(heap, sizes[i], align);
@@ -411,8 +411,8 @@ static void many_aligned_blocks_side_by_side(void **state)
 
 static void bad_alignments_are_refused(void **state)
 {
-    static const size_t bad[] = {0, 3, 6, 24, 48, 1000, TEST_MIB + 1, 2 * TEST_MIB,
-                                 SIZE_MAX, SIZE_MAX / 2 + 1};
+    static const size_t bad[] = {0, 3, 6, 24, 48, 1000, TEST_ALIGN_MAX + 1,
+                                 2 * TEST_ALIGN_MAX, SIZE_MAX, SIZE_MAX / 2 + 1};
     size_t              i;
     (void)state;
     for (i = 0; i < TEST_COUNT(bad); i++) {
@@ -450,7 +450,7 @@ static void absurd_sizes_fail_cleanly(void **state)
         check_refused(mm_calloc(heap, 1, absurd[i]));
         check_refused(mm_realloc(heap, p, absurd[i]));
         check_refused(mm_realloc(heap, NULL, absurd[i]));
-        for (align = 16; align <= TEST_MIB; align *= 16)
+        for (align = 16; align <= TEST_ALIGN_MAX; align *= 16)
             check_refused(mm_alloc_aligned(heap, absurd[i], align));
         assert_true(test_filled(p, 100, 4));
         assert_int_equal(test_stats(heap).live_blocks, 1);
