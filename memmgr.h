@@ -1245,7 +1245,9 @@ enum {
 /* header.gc */
 enum {
     MM__GC_QUIET = 1, /* losing a reference need not be reported                 */
-    MM__GC_OLD = 2    /* generation 1 or 2                                       */
+    MM__GC_OLD = 2,   /* generation 1 or 2                                       */
+    MM__GC_CLEARING = 4, /* its slots are being dropped                           */
+    MM__GC_GONE = 8   /* freed: what is left must not be read                    */
 };
 
 typedef struct mm__cache { void **top, **limit; } mm__cache;
@@ -1437,11 +1439,16 @@ MM__INLINE void *mm__take(void *slot)
     return p;
 }
 
-/* A strong reference to an object that was found without one. */
+/* An object was found without a reference to it: is it alive? The collector hears. */
+MM__INLINE bool mm__found(void *object)
+{
+    if (mm__header_of(object)->flags & MM__F_DEAD) return false;
+    return !mm__arena_of(object)->barrier || mm__barrier(object);
+}
+
 MM__INLINE void *mm__revive(void *object)
 {
-    if (object == NULL || (mm__header_of(object)->flags & MM__F_DEAD)) return NULL;
-    if (mm__arena_of(object)->barrier && !mm__barrier(object)) return NULL;
+    if (object == NULL || !mm__found(object)) return NULL;
     mm_incref(object);
     return object;
 }
@@ -1458,12 +1465,14 @@ MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle)
     if (i >= heap->place_count) return NULL;
     place = &heap->places[i];
     if (place->generation != (uint32_t)handle || place->object == NULL) return NULL;
-    return mm__header_of(place->object)->flags & MM__F_DEAD ? NULL : place->object;
+    return mm__found(place->object) ? place->object : NULL;
 }
 
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
 {
-    return mm__revive(mm_handle_borrow(heap, handle));
+    void *object = mm_handle_borrow(heap, handle);
+    mm_incref(object);
+    return object;
 }
 
 MM__INLINE void *mm_pool_acquire(mm_pool *pool)
@@ -1617,8 +1626,8 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #pragma GCC diagnostic pop
 #endif
 #define MM__VG_RUNNING (RUNNING_ON_VALGRIND != 0)
-#define MM__VG_ALLOC(p, n) VALGRIND_MALLOCLIKE_BLOCK((p), (n), 8, 0)
-#define MM__VG_FREE(p) VALGRIND_FREELIKE_BLOCK((p), 8)
+#define MM__VG_ALLOC(p, n) VALGRIND_MALLOCLIKE_BLOCK((p), (n), 0, 0)
+#define MM__VG_FREE(p) VALGRIND_FREELIKE_BLOCK((p), 0)
 #define MM__VG_NOACCESS(p, n) VALGRIND_MAKE_MEM_NOACCESS((p), (n))
 #define MM__VG_UNDEFINED(p, n) VALGRIND_MAKE_MEM_UNDEFINED((p), (n))
 #endif
@@ -3523,6 +3532,18 @@ MM__PRIVATE void mm__flush_tracked(mm__heap *h)
     for (unsigned i = 2 * MM__CLASSES + 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
 }
 
+/* Empty pools go back, also the last one of a class. */
+MM__PRIVATE void mm__purge_classes(mm__heap *h)
+{
+    for (unsigned i = 1; i < MM__CACHES; i++) {
+        mm__class *k = &h->klass[i];
+        for (mm__bpool *pool = k->first, *next; pool; pool = next) {
+            next = pool->next;
+            if (pool->free == pool->count) mm__pool_emptied(h, pool, false);
+        }
+    }
+}
+
 /* -- runs of pages -- */
 
 MM__PRIVATE void mm__large_bytes(mm__heap *h, mm_block_kind kind, size_t bytes)
@@ -4320,6 +4341,7 @@ MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
     char *block = (char *)object - sizeof(mm_header) - MM__ZONE;
     bool  tracked = (mm__header_of(object)->flags & MM__F_TRACKED) != 0;
     mm__header_of(object)->flags |= MM__F_DEAD;
+    mm__header_of(object)->gc |= MM__GC_GONE;
     mm__header_of(object)->rc = 0;
     mm__debug_retire(h, block, tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF);
 }
@@ -4696,7 +4718,6 @@ MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn v
    ============================================================================ */
 
 #define MM__IMMORTAL (-(1 << 30))
-#define MM__GC_CLEARING 4     /* header.gc: its slots are being dropped            */
 #define MM__DEATHS 256        /* objects freed by one mm_decref                    */
 #define MM__DEATH_DEPTH 50    /* of user code inside user code (CPython's trashcan) */
 #define MM__BYTES_TRIGGER ((size_t)16 << 20) /* of large blocks: see mm__gc_bytes_due */
@@ -4770,6 +4791,7 @@ MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
     mm__object_retire(h, object);
     if ((header->flags & MM__F_POOLED) && mm__pool_take_back(h, object)) return;
     header->rc = 0;
+    header->gc |= MM__GC_GONE;
     if ((h->gc.collecting || h->gc.old.phase != MM__IDLE) && mm__defer_free(h, object))
         return;
     mm__object_memory_free(h, object);
@@ -4785,6 +4807,7 @@ MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
 {
     mm__object_hide(h, object, false);
     mm__header_of(object)->rc = 0;
+    mm__header_of(object)->gc |= MM__GC_GONE;
     if (mm__header_of(object)->flags & MM__F_TRACKED) mm__note_reuse(h, object);
     if (h->gc.old.phase != MM__IDLE && mm__defer_free(h, object)) return;
     mm__object_memory_free(h, object);
@@ -5485,7 +5508,7 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
         if (n == 0) return true;
         object = ahead[first++ % MM__PREFETCHED];
         n--;
-        if (!(mm__header_of(object)->flags & MM__F_DEAD)) mm__mark_object(h, t, object);
+        if (!(mm__header_of(object)->gc & MM__GC_GONE)) mm__mark_object(h, t, object);
         if (mm__out_of_budget(t, 1)) break;
     }
     while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
@@ -5504,8 +5527,8 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
             if (!mm__held(h, t, object, bytes[i])) continue;
             bytes[i] = MM__LIVE;
         }
-        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD)) continue;
-        mm__mark_object(h, t, object);
+        if (MM__UNLIKELY(mm__header_of(object)->gc & MM__GC_GONE)) continue;
+        mm__mark_object(h, t, object); /* the dying still hold what they refer to */
     }
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
@@ -6458,21 +6481,24 @@ MM__NOINLINE void mm__gc_auto(mm__heap *h)
     mm__gc_credit_reset(h);
 }
 
-/* Out of memory: free what can be freed. True: it is worth another try. */
+/* Out of memory: free what can be freed. True: it is worth another try. Inside a
+   collection it can only be what the caches and empty pools hold. */
 MM__COLD bool mm__emergency(mm__heap *h)
 {
-    if (h->gc.collecting || h->in_emergency || h->destroying) return false;
-    h->in_emergency = true;
-    mm__drain_all(h);
-    mm__collect_full(h);
-    mm__drain_all(h);
+    if (!h->gc.collecting && !h->in_emergency && !h->destroying) {
+        h->in_emergency = true;
+        mm__drain_all(h);
+        mm__collect_full(h);
+        mm__drain_all(h);
+        h->in_emergency = false;
+    }
     mm__quarantine_end(h);
     mm__flush_all(h);
+    mm__purge_classes(h);
     for (int i = 0; i < 2; i++) {
         if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
         h->spare[i] = NULL;
     }
-    h->in_emergency = false;
     return true;
 }
 
@@ -6720,7 +6746,7 @@ MM__PRIVATE bool mm__objects_word(mm__heap *h, mm__bpool *pool, size_t w, void *
     uint64_t   mask = mm__generation_word(pool, w, q->generation);
     for (; mask; mask &= mask - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
-        if (mm__header_of(object)->flags & MM__F_DEAD) continue;
+        if (!mm__found(object)) continue;
         q->count++;
         if (!q->visit(object, q->user)) return false;
     }
@@ -6755,7 +6781,7 @@ MM__PRIVATE bool mm__referrers_word(mm__heap *h, mm__bpool *pool, size_t w, void
         if (mm__header_of(object)->flags & MM__F_DEAD) continue;
         q->hit = false;
         mm__visit_refs(object, mm_type_of(object), mm__hit_visit, q);
-        if (!q->hit) continue;
+        if (!q->hit || !mm__found(object)) continue;
         q->count++;
         if (!q->visit(object, q->user)) return false;
     }
@@ -9264,7 +9290,7 @@ MM__PRIVATE bool mm__walk_block(mm__heap *h, void *block, mm_block_kind kind,
     mm_block    b;
     memset(&b, 0, sizeof b);
     b.address = mm__block_user(h, block, kind);
-    if (b.address == NULL) return true;
+    if (b.address == NULL || (kind != MM_BLOCK_RAW && !mm__found(b.address))) return true;
     b.size = mm_usable_size(b.address);
     b.kind = kind;
     b.generation = -1;
@@ -9339,17 +9365,6 @@ MM__PRIVATE size_t mm__discard_free_pages(mm__heap *h, mm__arena *arena)
         i += n + 1;
     }
     return bytes;
-}
-
-MM__PRIVATE void mm__purge_classes(mm__heap *h)
-{
-    for (unsigned i = 1; i < MM__CACHES; i++) {
-        mm__class *k = &h->klass[i];
-        for (mm__bpool *pool = k->first, *next; pool; pool = next) {
-            next = pool->next;
-            if (pool->free == pool->count) mm__pool_emptied(h, pool, false);
-        }
-    }
 }
 
 MM_API size_t mm_heap_purge(mm_heap *heap)
@@ -10067,7 +10082,6 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__COLD
 #undef MM__DEATHS
 #undef MM__DEATH_DEPTH
-#undef MM__GC_CLEARING
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT
