@@ -3175,6 +3175,19 @@ MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
     h->spare[arena->head.kind] = arena;
 }
 
+/* The empty arenas that were kept go back; whether there were any. */
+MM__PRIVATE bool mm__spares_delete(mm__heap *h)
+{
+    bool any = false;
+    for (int i = 0; i < 2; i++) {
+        if (h->spare[i] == NULL) continue;
+        mm__arena_delete(h, h->spare[i]);
+        h->spare[i] = NULL;
+        any = true;
+    }
+    return any;
+}
+
 /* -- pages -- */
 
 MM__PRIVATE uint64_t mm__page_mask(size_t first, size_t n)
@@ -3769,6 +3782,8 @@ MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
     size_t shift = kind != MM_BLOCK_RAW && size > MM__SMALL_MAX ? 8 : 0;
     char  *p = (char *)mm__block_once(h, kind, size + shift);
     if (p == NULL && mm__emergency(h)) p = (char *)mm__block_once(h, kind, size + shift);
+    if (p == NULL && mm__spares_delete(h))
+        p = (char *)mm__block_once(h, kind, size + shift);
     return p ? p + shift : NULL;
 }
 
@@ -3968,6 +3983,7 @@ MM_API void *mm_alloc_aligned(mm_heap *heap, size_t size, size_t alignment)
     if (alignment <= 16) return mm_alloc(heap, size);
     p = mm__aligned_once(h, size, alignment);
     if (p == NULL && mm__emergency(h)) p = mm__aligned_once(h, size, alignment);
+    if (p == NULL && mm__spares_delete(h)) p = mm__aligned_once(h, size, alignment);
     return p;
 }
 
@@ -6495,10 +6511,6 @@ MM__COLD bool mm__emergency(mm__heap *h)
     mm__quarantine_end(h);
     mm__flush_all(h);
     mm__purge_classes(h);
-    for (int i = 0; i < 2; i++) {
-        if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
-        h->spare[i] = NULL;
-    }
     return true;
 }
 
@@ -9381,10 +9393,7 @@ MM_API size_t mm_heap_purge(mm_heap *heap)
     }
     mm__intern_purge(h);
     mm__purge_classes(h);
-    for (int i = 0; i < 2; i++) {
-        if (h->spare[i]) mm__arena_delete(h, h->spare[i]);
-        h->spare[i] = NULL;
-    }
+    mm__spares_delete(h);
     for (uint32_t a = 0; a < h->arena_count; a++)
         if (h->arenas[a] && h->arenas[a]->head.kind != MM__KIND_HUGE)
             bytes += mm__discard_free_pages(h, h->arenas[a]);
