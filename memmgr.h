@@ -5944,6 +5944,8 @@ MM_API bool mm__barrier(void *object)
     if (mm__marking(t)) mm__blacken(h, object);
     if (t->phase == MM__CONDEMN || t->phase == MM__RECONDEMN)
         return *mm__byte(object) > MM__SATURATED || !t->sliced;
+    if (t->phase >= MM__WEAKEN && (t->phase > MM__RECONDEMN || !t->finalizers))
+        return !mm__in_trash(object); /* nothing can bring it back any more */
     return true;
 }
 
