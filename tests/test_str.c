@@ -813,6 +813,7 @@ static void test_finalizer_interns_meanwhile(void **state)
     mm_typeof(Meddler)->finalize = meddler_finalize;
     meddled = NULL;
     mm_gc_disable(heap);
+    mm_free(heap, mm_alloc(heap, 16)); /* so that there is something to fill */
     m = mm_new(heap, Meddler);
     m->heap = heap;
     mm_set(&m->self, m);
