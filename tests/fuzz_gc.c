@@ -1,6 +1,8 @@
 /* fuzz_gc.c - random programs against the collector, beside a plain oracle.
 
-       fuzz_gc [first_seed] [count] [operations]     prints `N passed, N failed`
+       fuzz_gc [first_seed] [count] [operations] [first]   prints `N passed, N failed`
+
+   With a fourth argument it stops at the first seed that fails.
 
    A seed stands for a heap of some configuration and a sequence of operations on it:
    objects of every shape are made, linked, moved, dropped; weak references, handles and
@@ -26,6 +28,7 @@ fuzz_assert(const char *file, int line, const char *message);
 
 #include <inttypes.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +199,16 @@ static void on_log(mm_log_level level, const char *message, void *user)
     if (level != MM_LOG_BUG) return;
     printf("log: %s\n", message);
     fail("logged as a bug", 0);
+}
+
+/* A crash names its seed as well. */
+static void on_signal(int number)
+{
+    printf("signal %d: seed %" PRIu64 " failed at operation %" PRIu64 " of %" PRIu64
+           "\n",
+           number, fz.seed, fz.op, fz.ops);
+    fflush(stdout);
+    _Exit(3);
 }
 
 /* ---- random numbers, the OS ------------------------------------------------- */
@@ -631,6 +644,8 @@ static void dispose(void *object)
     if (((Base *)object)->canary != CANARY) fail("a disposer without an object", id);
     if (id == 0 || id >= fz.count || s->p != object) fail("a disposer, mistaken", id);
     if (s->disposed) fail("disposed of twice", id);
+    if (!fz.destroying && s->kind != HOOK && !s->finalized)
+        fail("disposed of without being finalized", id);
     if (!fz.destroying && reachable(id)) fail("a reachable object is disposed of", id);
     for (k = 0; k < s->n && s->kind != VECTOR; k++) /* a vector's block is gone */
         if (mm__load(slot(id, k)) != NULL) fail("disposed of with a slot set", id);
@@ -897,10 +912,11 @@ static void found_weakly(uint32_t id, void *p, bool must)
 
 static void weak_get(void)
 {
-    uint32_t w = walk(), target;
+    uint32_t w = 0, target, tries = 8;
     bool must;
     void *p;
-    if (w == 0 || fz.ob[w].kind != WEAK) return;
+    while (fz.ob[w].kind != WEAK && tries-- > 0) w = walk();
+    if (fz.ob[w].kind != WEAK) return;
     target = fz.ob[w].target;
     must = reachable(target) && !fz.ob[w].may_be_dead && !fz.ob[w].cleared;
     p = mm_weakref_get(fz.ob[w].p);
@@ -959,6 +975,22 @@ static void handle_get(void)
     note("handle get", id, 0, 0);
     h = fz.ob[id].handle;
     found_weakly(id, mm_handle_get(fz.heap, h), reachable(id) && !fz.ob[id].came_back);
+}
+
+/* A knot of its own is lost, and found again some slices later. */
+static void op_lost(void)
+{
+    uint32_t id = create(), n = below(12);
+    if (id == 0) return;
+    hold(id);
+    if (fz.ob[id].n > 0 && fz.ob[id].kind != LABEL) set(id, 0, id);
+    fz.ob[id].handle = mm_handle_of(pointer(id));
+    if (one_in(2)) collect((int)below(2));
+    drop_held();
+    if (fz.ob[id].handle == 0) return; /* no memory */
+    note("lost", id, fz.ob[id].kind, n);
+    while (n-- > 0) slice();
+    found_weakly(id, mm_handle_get(fz.heap, fz.ob[id].handle), false);
 }
 
 static void fz_create(void)
@@ -1105,7 +1137,7 @@ static void op_vector(void)
 /* Many references from one object to another: more than a byte can count. */
 static void op_fan(void)
 {
-    uint32_t k, id = walk_slot(&k), to = walk();
+    uint32_t k, id = walk_slot(&k), to = one_in(2) ? id : walk();
     if (id == 0 || to == 0) return;
     note("fan", id, to, fz.ob[id].n);
     mm_incref(pointer(id)); /* what dies here may have held it */
@@ -1174,18 +1206,20 @@ static void operation(void)
         op_swap();
     else if (op < 69)
         op_root();
-    else if (op < 74)
+    else if (op < 73)
         op_vector();
     else if (op < 75)
-        one_in(2) ? op_label() : op_fan();
+        one_in(4) ? op_label() : op_fan();
     else if (op < 80)
         weak_create();
     else if (op < 85)
         weak_get();
     else if (op < 87)
         handle_create();
-    else if (op < 90)
+    else if (op < 89)
         handle_get();
+    else if (op < 90)
+        op_lost();
     else if (op < 91)
         fz_create();
     else if (op < 93)
@@ -1293,12 +1327,20 @@ int main(int argc, char **argv)
 {
     uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000;
-    uint64_t ops = argc > 3 ? strtoull(argv[3], NULL, 10) : 1200;
-    uint64_t passed = 0, i;
+    uint64_t ops = argc > 3 ? strtoull(argv[3], NULL, 10) : 3000;
+    uint64_t passed = 0, failed = 0;
+    static const int signals[] = {SIGSEGV, SIGABRT, SIGFPE, SIGILL};
+    size_t i;
+    for (i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], on_signal);
     fz.ob = calloc(MAX_OBJECTS, sizeof *fz.ob);
     if (fz.ob == NULL) return 2;
     types_setup();
-    for (i = 0; i < count; i++) passed += run_seed(first + i, ops);
-    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, count - passed);
-    return passed == count ? 0 : 1;
+    while (passed + failed < count && (argc < 5 || failed == 0))
+        if (run_seed(first + passed + failed, ops))
+            passed++;
+        else
+            failed++;
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
 }

@@ -1155,6 +1155,128 @@ static void handle_get_between_slices(void **state)
     weak_gets_between_slices(true);
 }
 
+/* The other ways to find an object without having a reference to it. Each returns a
+   new reference to a node of the ring of garbage, or NULL. */
+typedef struct Garbage {
+    mm_heap *heap;
+    Plain *live, *node; /* node: not to be touched, perhaps freed */
+    mm_weakref *ref;
+    mm_handle handle;
+    mm_finalizer *finalizer;
+} Garbage;
+
+typedef void *(*Find)(const Garbage *garbage);
+
+static bool keep_ring_node(void *object, void *user)
+{
+    void **found = user;
+    const Plain *p = object;
+    if (!mm_is(object, Plain) || p->id < 5000) return true;
+    *found = mm_newref(object);
+    return false;
+}
+
+static void *find_among_objects(const Garbage *garbage)
+{
+    void *found = NULL;
+    mm_gc_get_objects(garbage->heap, -1, keep_ring_node, &found);
+    return found;
+}
+
+static void *find_among_referrers(const Garbage *garbage)
+{
+    void *found = NULL;
+    mm_gc_get_referrers(garbage->live, keep_ring_node, &found);
+    return found;
+}
+
+static void *find_by_borrowing(const Garbage *garbage)
+{
+    return mm_newref(mm_handle_borrow(garbage->heap, garbage->handle));
+}
+
+static void *find_by_finalizer(const Garbage *garbage)
+{
+    return mm_finalizer_peek(garbage->finalizer);
+}
+
+static void do_nothing(void *user)
+{
+    (void)user;
+}
+
+/* Garbage: a ring of 30 that also refers to the living. Found after n slices. */
+static void found_after(long n, Find find)
+{
+    Garbage g;
+    Plain *found, *p;
+    int i;
+    g.heap = gt_heap();
+    g.live = plain_ring(g.heap, 300, 0);
+    g.node = plain_ring(g.heap, 30, 5000);
+    mm_set(&((Plain *)g.node->a)->b, g.live);
+    g.ref = weak(g.node, NULL);
+    g.handle = mm_handle_of(g.node);
+    g.finalizer = mm_finalize(g.node, do_nothing, NULL);
+    gt_make_old(g.heap);
+    mm_decref(g.node);
+    while (n-- > 0) gt_slice(g.heap, 16);
+    found = find(&g);
+    gt_step_to_end(g.heap, 0);
+    mm_gc_collect(g.heap, 2);
+    for (i = 0, p = found; p != NULL && i < 30; i++, p = p->a)
+        assert_int_equal(p->id, 5000 + (found->id - 5000 + i) % 30);
+    assert_ptr_equal(p, found);
+    mm_decref(found);
+    mm_gc_collect(g.heap, 2);
+    mm_decref(g.ref);
+    mm_decref(g.finalizer);
+    assert_int_equal(gt_objects(g.heap), 300);
+    mm_decref(g.live);
+    mm_gc_collect(g.heap, 2);
+    gt_close(g.heap);
+}
+
+static void found_between_slices(void **state)
+{
+    static const Find find[] = {find_among_objects, find_among_referrers,
+                                find_by_borrowing, find_by_finalizer};
+    size_t i;
+    long n;
+    (void)state;
+    for (i = 0; i < GT_COUNT(find); i++)
+        for (n = 0; n < gt_scale(80, 80); n++) found_after(n, find[i]);
+}
+
+/* The shared weak reference may be garbage itself when it is asked for again. */
+static void shared_again_between_slices(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < 80; n++) {
+        mm_heap *heap = gt_heap();
+        Plain *target = plain_ring(heap, 300, 0);
+        Thing *trash = thing_loop(heap, -1, NULL);
+        mm_weakref *again;
+        long k;
+        trash->b = weak(target, NULL);
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n; k++) gt_slice(heap, 16);
+        again = weak(target, NULL);
+        assert_true(weak_alive(again));
+        gt_step_to_end(heap, 0);
+        mm_gc_collect(heap, 2);
+        assert_true(weak_alive(again));
+        assert_int_equal(mm_weakref_count(target), 1);
+        assert_int_equal(gt_objects(heap), 301);
+        mm_decref(again);
+        mm_decref(target);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
 /* A young and a full collection in the middle of a sliced one. */
 static void collections_between_slices(void **state)
 {
@@ -1501,6 +1623,8 @@ int main(void)
         cmocka_unit_test(births_and_deaths_between_slices),
         cmocka_unit_test(weakref_get_between_slices),
         cmocka_unit_test(handle_get_between_slices),
+        cmocka_unit_test(found_between_slices),
+        cmocka_unit_test(shared_again_between_slices),
         cmocka_unit_test(collections_between_slices),
         cmocka_unit_test(long_list_is_freed_in_parts),
         cmocka_unit_test(wide_object_is_freed_in_parts),
