@@ -7,7 +7,7 @@
 #
 # Each user gets a root of its own, so that what one run installs does not help the
 # other. Mirror and release are those of this machine's apt. FOLDER (default
-# build/clean-root) is kept on failure and removed on success.
+# build/clean-root) keeps the logs. TARGETS="demo" tries only that.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
@@ -56,7 +56,7 @@ make_root() {
 trial() {
     make_root "$1"
     in_root chown -R "$1" /tmp/memmgr
-    for target in demo test; do
+    for target in ${TARGETS:-demo test}; do
         echo "== as $1: make $target"
         in_root su "$1" -s /bin/sh -c "cd /tmp/memmgr && make $target" \
             >"$folder/$1-$target.log" 2>&1
@@ -64,13 +64,15 @@ trial() {
         tail -n 4 "$folder/$1-$target.log" | sed 's/^/   /'
         if [ $status != 0 ]; then
             echo "clean-root: make $target failed as $1: $folder/$1-$target.log" >&2
-            exit 1
+            failed=1
         fi
     done
     leave
     rm -rf "$root"
 }
 
+failed=0
 trial root
 trial tester
-echo "clean-root: both commands work in a clean $release, as root and as another user"
+[ $failed = 0 ] || exit 1
+echo "clean-root: ${TARGETS:-demo test} in a clean $release: fine as root and as another user"
