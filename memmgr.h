@@ -171,7 +171,8 @@ extern "C" {
 #define MM_VERSION_MAJOR 0
 #define MM_VERSION_MINOR 1
 #define MM_VERSION_PATCH 0
-#define MM_VERSION (MM_VERSION_MAJOR * 10000 + MM_VERSION_MINOR * 100 + MM_VERSION_PATCH)
+#define MM_VERSION                                                                     \
+    (MM_VERSION_MAJOR * 10000 + MM_VERSION_MINOR * 100 + MM_VERSION_PATCH)
 #define MM_VERSION_TEXT "0.1.0"
 
 /*  mm_version - the version compiled into the implementation, as MM_VERSION.
@@ -358,8 +359,8 @@ typedef struct mm_block {
     other, and must not allocate. Returns whether the walk was completed.
     Address order within an arena. Never allocates.
 */
-MM_API bool mm_heap_walk(mm_heap *heap, bool (*visit)(const mm_block *block, void *user),
-                         void *user);
+MM_API bool mm_heap_walk(mm_heap *heap,
+                         bool (*visit)(const mm_block *block, void *user), void *user);
 
 /* Totals. All are kept up to date without being counted in the fast path: they
    are derived from the pools when asked for, at a cost of the class count. */
@@ -402,7 +403,8 @@ typedef struct mm_type_stats {
     Fills at most capacity entries of out and returns how many types have live
     objects; returns SIZE_MAX when out of memory. Cost: one walk of the heap.
 */
-MM_API size_t mm_heap_get_type_stats(mm_heap *heap, mm_type_stats *out, size_t capacity);
+MM_API size_t mm_heap_get_type_stats(mm_heap *heap, mm_type_stats *out,
+                                     size_t capacity);
 
 /*  mm_heap_check - verify every invariant of every room; true if all hold.
 
@@ -515,7 +517,8 @@ MM_API void *mm_region_grow(mm_region *region, void *p, size_t old_size, size_t 
 
 /*  mm_region_strdup, mm_region_printf - a copied or formatted C string. */
 MM_API char *mm_region_strdup(mm_region *region, const char *text);
-MM_API char *mm_region_printf(mm_region *region, const char *format, ...) MM__PRINTF(2, 3);
+MM_API char *mm_region_printf(mm_region *region, const char *format, ...)
+    MM__PRINTF(2, 3);
 
 /*  mm_region_mark_here / mm_region_rewind - free all that came after a mark.
 
@@ -647,7 +650,8 @@ struct mm_type {
         {0, 0, 0, 0, 0, 0, NULL, NULL, 0}};
 
 #define MM_TYPE(T, ...) MM__TYPE(static MM__UNUSED, T, 0, NULL, __VA_ARGS__)
-#define MM_TYPE_FLAGS(T, flags, ...) MM__TYPE(static MM__UNUSED, T, flags, NULL, __VA_ARGS__)
+#define MM_TYPE_FLAGS(T, flags, ...)                                                   \
+    MM__TYPE(static MM__UNUSED, T, flags, NULL, __VA_ARGS__)
 #define MM_TYPE_LEAF(T) MM__TYPE_NONE(static MM__UNUSED, T, MM_TYPE_IS_LEAF, NULL)
 /* A type with a traverse hook and no slots. */
 #define MM_TYPE_OPAQUE(T) MM__TYPE_NONE(static MM__UNUSED, T, 0, NULL)
@@ -876,9 +880,11 @@ MM_API size_t mm_gc_get_objects(mm_heap *heap, int generation,
 
     As mm_gc_get_objects. Cost of referrers: a walk of all tracked objects.
 */
-MM_API size_t mm_gc_get_referrers(void *object, bool (*visit)(void *referrer, void *user),
+MM_API size_t mm_gc_get_referrers(void *object,
+                                  bool (*visit)(void *referrer, void *user),
                                   void *user);
-MM_API size_t mm_gc_get_referents(void *object, bool (*visit)(void *referent, void *user),
+MM_API size_t mm_gc_get_referents(void *object,
+                                  bool (*visit)(void *referent, void *user),
                                   void *user);
 
 typedef struct mm_gc_info {
@@ -921,7 +927,8 @@ MM_API void   mm_gc_clear_garbage(mm_heap *heap);
     object is borrowed and intact; what says which hook failed
     (sys.unraisablehook). NULL: the log, as a warning.
 */
-typedef void (*mm_gc_error_fn)(mm_heap *heap, void *object, const char *what, void *user);
+typedef void (*mm_gc_error_fn)(mm_heap *heap, void *object, const char *what,
+                               void *user);
 MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user);
 
 /* ============================================================================
@@ -1202,7 +1209,8 @@ MM_API size_t mm_audit(mm_heap *heap, mm_write_fn write, void *user);
 
 /*  mm_audit_held - expect that object is held by exactly `outside` references from
     outside the heap; writes a line and returns false if it is not so. */
-MM_API bool mm_audit_held(void *object, uint64_t outside, mm_write_fn write, void *user);
+MM_API bool mm_audit_held(void *object, uint64_t outside, mm_write_fn write,
+                          void *user);
 
 /* ============================================================================
    The inline half. Everything from here to the end of the guard is private: it is
@@ -1696,7 +1704,8 @@ extern long  syscall(long, ...);
 MM__PRIVATE void *mm__os_map(size_t size, size_t align)
 {
     for (int attempt = 0; attempt < 16; attempt++) {
-        char *raw = (char *)VirtualAlloc(NULL, size + align, MEM_RESERVE, PAGE_NOACCESS);
+        char *raw =
+            (char *)VirtualAlloc(NULL, size + align, MEM_RESERVE, PAGE_NOACCESS);
         if (raw == NULL) return NULL;
         char *p = (char *)mm__round_up((size_t)raw, align);
         VirtualFree(raw, 0, MEM_RELEASE); /* and take the aligned part again */
@@ -1776,8 +1785,8 @@ MM__PRIVATE void mm__os_discard(void *p, size_t size)
 #if defined(__linux__)
     madvise(p, size, 4 /* MADV_DONTNEED */);
 #else
-    mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MM__MAP_ANONYMOUS | MAP_FIXED, -1,
-         0);
+    mmap(p, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MM__MAP_ANONYMOUS | MAP_FIXED,
+         -1, 0);
 #endif
 }
 
@@ -2474,7 +2483,15 @@ typedef struct mm__class {
 } mm__class;
 
 /* The bit tables of a pool. R arenas (raw, leaf) have the first only. */
-enum { MM__FREE, MM__YOUNG0, MM__YOUNG1, MM__TRASH, MM__FROZEN, MM__SUSPECT, MM__TABLES };
+enum {
+    MM__FREE,
+    MM__YOUNG0,
+    MM__YOUNG1,
+    MM__TRASH,
+    MM__FROZEN,
+    MM__SUSPECT,
+    MM__TABLES
+};
 
 /* A pool: equal blocks in one unit, or in a span of units. */
 struct mm__bpool {
@@ -2574,7 +2591,10 @@ typedef struct mm__trial {
 
 /* In-degrees that a byte cannot hold. */
 typedef struct mm__excess { void *object; uint64_t count; } mm__excess;
-typedef struct mm__excess_table { mm__excess *entry; size_t capacity, used; } mm__excess_table;
+typedef struct mm__excess_table {
+    mm__excess *entry;
+    size_t capacity, used;
+} mm__excess_table;
 
 typedef struct mm__gc_callback {
     mm_gc_callback_fn fn;
@@ -2685,7 +2705,7 @@ struct mm__heap {
     bool      valgrind, destroying, in_emergency;
     uint8_t   sink;             /* collector byte of all that is not tracked       */
     uint32_t  zone;             /* bytes before and after each block when checking */
-    mm__held_block *held;             /* quarantine: a ring                              */
+    mm__held_block *held;       /* quarantine: a ring                              */
     size_t    held_count, held_first, held_capacity, held_bytes;
 
     uint32_t dying, dying_prompt; /* stacks of dead objects, linked through rc      */
@@ -2949,8 +2969,9 @@ MM__PRIVATE void mm__buffer_mark(mm__heap *h, size_t first, size_t n, bool is_fr
 MM__PRIVATE void *mm__buffer_map(mm__heap *h, size_t size, size_t align)
 {
     size_t n = size / MM__PAGE, step = align > MM__PAGE ? align / MM__PAGE : 1;
-    size_t i = (mm__round_up((size_t)h->buffer_start, align) - (size_t)h->buffer_start) /
-               MM__PAGE;
+    size_t i =
+        (mm__round_up((size_t)h->buffer_start, align) - (size_t)h->buffer_start) /
+        MM__PAGE;
     for (; i + n <= h->buffer_count; i += step)
         if (mm__buffer_fits(h, i, n)) {
             mm__buffer_mark(h, i, n, false);
@@ -2964,8 +2985,8 @@ MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
 {
     void *p = NULL;
     if (size > SIZE_MAX / 2) {
-        mm__fail(&h->front, MM_ERR_NOMEM, "a request of %zu bytes is more than there is",
-                 size);
+        mm__fail(&h->front, MM_ERR_NOMEM,
+                 "a request of %zu bytes is more than there is", size);
         return NULL;
     }
     size = mm__round_up(size, MM__PAGE);
@@ -3247,8 +3268,8 @@ MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n, size
     mm__arena *best = NULL;
     int looked = 0;
     for (mm__arena *a = h->open[kind]; a && looked < 16; a = a->next) {
-        size_t at = best && best->free_pages <= a->free_pages ? 0
-                                                              : mm__pages_find(a, n, step);
+        size_t at =
+            best && best->free_pages <= a->free_pages ? 0 : mm__pages_find(a, n, step);
         looked += 1;
         if (at) best = a, *first = at;
     }
@@ -3439,7 +3460,8 @@ MM__PRIVATE void mm__blocks_left_pool(mm__heap *h, mm__bpool *pool, size_t w,
 }
 
 /* Take up to n blocks out of pool into slot[0..], highest address first. */
-MM__PRIVATE uint32_t mm__pool_take(mm__heap *h, mm__bpool *pool, void **slot, uint32_t n)
+MM__PRIVATE uint32_t mm__pool_take(mm__heap *h, mm__bpool *pool, void **slot,
+                                   uint32_t n)
 {
     uint64_t *bits = mm__table(pool, MM__FREE);
     bool      tracked = h->klass[pool->cache].kind == MM_BLOCK_TRACKED;
@@ -3561,7 +3583,8 @@ MM__PRIVATE void mm__purge_classes(mm__heap *h)
 
 MM__PRIVATE void mm__large_bytes(mm__heap *h, mm_block_kind kind, size_t bytes)
 {
-    if (++h->run_count[kind] > h->run_peak[kind]) h->run_peak[kind] = h->run_count[kind];
+    if (++h->run_count[kind] > h->run_peak[kind])
+        h->run_peak[kind] = h->run_count[kind];
     h->run_bytes[kind] += bytes;
     h->small_bytes += bytes;
     h->gc.bytes_new += bytes;
@@ -3614,7 +3637,8 @@ MM__NOINLINE void *mm__run_alloc(mm__heap *h, mm_block_kind kind, size_t size,
 }
 
 /* Units without any run are free again. */
-MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u, size_t last)
+MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u,
+                                    size_t last)
 {
     for (; u <= last; u++) {
         mm__bpool *pool = &arena->pool[u];
@@ -3627,10 +3651,12 @@ MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u, siz
     mm__arena_released(h, arena);
 }
 
-MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page, size_t n)
+MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page,
+                                    size_t n)
 {
     mm__pages_set(arena, page, n, true);
-    mm__run_units_free(h, arena, page / MM__UNIT_PAGES, (page + n - 1) / MM__UNIT_PAGES);
+    mm__run_units_free(h, arena, page / MM__UNIT_PAGES,
+                       (page + n - 1) / MM__UNIT_PAGES);
 }
 
 MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
@@ -3640,7 +3666,8 @@ MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
     mm__bpool *pool = &arena->pool[page / MM__UNIT_PAGES];
     mm_block_kind kind = (mm_block_kind)(arena->run[page] >> MM__RUN_KIND);
     if (n == 0 || (kind == MM_BLOCK_RAW && ((uintptr_t)p & (MM__PAGE - 1)))) {
-        mm__bug(h, "%p is freed, but no block starts there (or it was freed before)", p);
+        mm__bug(h, "%p is freed, but no block starts there (or it was freed before)",
+                p);
         return;
     }
     if (kind == MM_BLOCK_TRACKED) {
@@ -3735,7 +3762,8 @@ MM__PRIVATE void *mm__huge_remap(mm__heap *h, mm__arena *arena, size_t size)
     size_t total = mm__round_up(size + front, MM__PAGE), old = arena->size;
     void  *target;
     if (h->desc.map || h->desc.buffer || h->valgrind || MM__ASAN) return NULL;
-    if (total > old && h->desc.max_bytes && total - old > h->desc.max_bytes - h->reserved)
+    if (total > old && h->desc.max_bytes &&
+        total - old > h->desc.max_bytes - h->reserved)
         return NULL;
     if (mremap(arena, old, total, 0) == MAP_FAILED) {
         target = mm__os_map(total, MM__ARENA_SIZE);
@@ -3781,7 +3809,8 @@ MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
 {
     size_t shift = kind != MM_BLOCK_RAW && size > MM__SMALL_MAX ? 8 : 0;
     char  *p = (char *)mm__block_once(h, kind, size + shift);
-    if (p == NULL && mm__emergency(h)) p = (char *)mm__block_once(h, kind, size + shift);
+    if (p == NULL && mm__emergency(h))
+        p = (char *)mm__block_once(h, kind, size + shift);
     if (p == NULL && mm__spares_delete(h))
         p = (char *)mm__block_once(h, kind, size + shift);
     return p ? p + shift : NULL;
@@ -3901,7 +3930,8 @@ MM__PRIVATE bool mm__run_resize(mm__heap *h, void *p, size_t size)
         if (mm__pages_from(arena, page + old, n - old) < n - old) return false;
         mm__pages_set(arena, page + old, n - old, false);
         if (arena->free_pages == 0) mm__arena_close(h, arena);
-        for (size_t u = page / MM__UNIT_PAGES; u <= (page + n - 1) / MM__UNIT_PAGES; u++)
+        for (size_t u = page / MM__UNIT_PAGES; u <= (page + n - 1) / MM__UNIT_PAGES;
+             u++)
             mm__run_unit(arena, u);
     }
     mm__large_gone(h, MM_BLOCK_RAW, old * MM__PAGE);
@@ -3938,7 +3968,8 @@ MM_API void *mm_realloc(mm_heap *heap, void *p, size_t size)
     if (p == NULL) return mm_alloc(heap, size);
     if ((h->debug || h->zone) && !mm__debug_check(h, p, "mm_realloc")) return NULL;
     if (size > SIZE_MAX / 2) {
-        mm__fail(heap, MM_ERR_NOMEM, "a block of %zu bytes is more than there is", size);
+        mm__fail(heap, MM_ERR_NOMEM, "a block of %zu bytes is more than there is",
+                 size);
         return NULL;
     }
     q = mm__resize_in_place(h, p, size);
@@ -3964,7 +3995,8 @@ MM__PRIVATE void *mm__aligned_once(mm__heap *h, size_t size, size_t align)
 {
     unsigned c = align <= MM__PAGE ? mm__aligned_class(size, align) : 0;
     if (c) return mm__block_once(h, MM_BLOCK_RAW, mm__class_size(c));
-    if (size < MM__RUN_MAX && size + align <= MM__RUN_MAX) return mm__run_alloc(h, MM_BLOCK_RAW, size, align);
+    if (size < MM__RUN_MAX && size + align <= MM__RUN_MAX)
+        return mm__run_alloc(h, MM_BLOCK_RAW, size, align);
     return mm__huge_alloc(h, MM_BLOCK_RAW, size, align);
 }
 
@@ -4178,8 +4210,9 @@ MM__PRIVATE bool mm__zones_intact(mm__heap *h, char *block, mm_block_kind kind,
     }
     bad = mm__find_change(p + size, block + mm__block_room(block), MM_FILL_ZONE);
     if (bad) {
-        mm__bug(h, "%s: %s %p of %zu bytes was written to %zu bytes after its end", when,
-                mm__block_name(p, kind), (void *)p, size, (size_t)(bad - (p + size)));
+        mm__bug(h, "%s: %s %p of %zu bytes was written to %zu bytes after its end",
+                when, mm__block_name(p, kind), (void *)p, size,
+                (size_t)(bad - (p + size)));
         return false;
     }
     return true;
@@ -4195,7 +4228,8 @@ MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
     char  *block, *end, *p;
     mm__arena *arena;
     if (size > SIZE_MAX / 4) return NULL;
-    block = (char *)mm__huge_alloc(h, kind, mm__round_up(data, MM__PAGE) + MM__PAGE, 16);
+    block =
+        (char *)mm__huge_alloc(h, kind, mm__round_up(data, MM__PAGE) + MM__PAGE, 16);
     if (block == NULL) return NULL;
     arena = mm__A(block);
     end = (char *)arena + arena->size - MM__PAGE;
@@ -4371,11 +4405,14 @@ MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
         const mm__arena *arena = mm__arena_find(h, p);
         const mm__bpool *pool = arena ? mm__pool_at(arena, p) : NULL;
         if (pool && pool->cache)
-            mm__bug(h, "%s of %p, a free block of %u bytes: it was freed before", what, p,
-                    pool->size);
+            mm__bug(h, "%s of %p, a free block of %u bytes: it was freed before", what,
+                    p, pool->size);
         else
-            mm__bug(h, "%s of %p, which is not a block of heap %p: it was freed before, or "
-                    "belongs to malloc or another heap", what, p, (void *)h);
+            mm__bug(
+                h,
+                "%s of %p, which is not a block of heap %p: it was freed before, or "
+                "belongs to malloc or another heap",
+                what, p, (void *)h);
         return NULL;
     }
     if (kind != MM_BLOCK_RAW) {
@@ -4391,8 +4428,9 @@ MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
         return NULL;
     }
     if (p != start) {
-        mm__bug(h, "%s of %p, which is %zu bytes inside the block %p of %zu bytes", what, p,
-                (size_t)((const char *)p - start), (void *)start, mm_usable_size(start));
+        mm__bug(h, "%s of %p, which is %zu bytes inside the block %p of %zu bytes",
+                what, p, (size_t)((const char *)p - start), (void *)start,
+                mm_usable_size(start));
         return NULL;
     }
     return block;
@@ -4468,8 +4506,8 @@ MM__PRIVATE bool mm__slot_valid(mm_heap *heap, const mm_type *type, const mm_slo
                         "type %s (%zu bytes): slot %s at offset %u is outside or not "
                         "aligned to a pointer",
                         type->name, type->size, slot->name, slot->offset);
-    if (counted && (!(s == 1 || s == 2 || s == 4 || s == 8) || slot->count > type->size ||
-                    s > type->size - slot->count))
+    if (counted && (!(s == 1 || s == 2 || s == 4 || s == 8) ||
+                    slot->count > type->size || s > type->size - slot->count))
         return mm__fail(heap, MM_ERR_VALUE,
                         "type %s: the count of slot %s at offset %u has %u bytes or is "
                         "outside the struct",
@@ -4499,16 +4537,17 @@ MM__PRIVATE bool mm__slots_distinct(mm_heap *heap, const mm_type *type,
 MM__PRIVATE bool mm__type_valid(mm_heap *heap, const mm_type *type)
 {
     if (type->size == 0 || type->size > INT32_MAX)
-        return mm__fail(heap, MM_ERR_VALUE, "type %s has a size of %zu bytes", type->name,
-                        type->size);
+        return mm__fail(heap, MM_ERR_VALUE, "type %s has a size of %zu bytes",
+                        type->name, type->size);
     if ((type->traverse == NULL) != (type->clear == NULL))
         return mm__fail(heap, MM_ERR_VALUE, "type %s has %s without %s", type->name,
                         type->traverse ? "traverse" : "clear",
                         type->traverse ? "clear" : "traverse");
     if (type->base && type->base->size > type->size)
-        return mm__fail(heap, MM_ERR_VALUE, "type %s (%zu bytes) is smaller than its base "
-                        "%s (%zu bytes)", type->name, type->size, type->base->name,
-                        type->base->size);
+        return mm__fail(heap, MM_ERR_VALUE,
+                        "type %s (%zu bytes) is smaller than its base "
+                        "%s (%zu bytes)",
+                        type->name, type->size, type->base->name, type->base->size);
     for (uint32_t i = 0; i < type->slot_count; i++)
         if (!mm__slot_valid(heap, type, &type->slots[i])) return false;
     return true;
@@ -4541,8 +4580,10 @@ MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
     if (n == 0) return true;
     slots = (mm_slot *)malloc(n * (sizeof(mm_slot) + sizeof(uint32_t)));
     if (slots == NULL)
-        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s", type->name);
-    if (inherited) memcpy(slots, type->base->mm__.all_slots, inherited * sizeof(mm_slot));
+        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s",
+                        type->name);
+    if (inherited)
+        memcpy(slots, type->base->mm__.all_slots, inherited * sizeof(mm_slot));
     if (type->slot_count)
         memcpy(slots + inherited, type->slots, type->slot_count * sizeof(mm_slot));
     if (!mm__slots_distinct(heap, type, slots, n)) {
@@ -4567,7 +4608,8 @@ MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
     if (type->traverse) return false;
     for (uint32_t i = 0; i < type->mm__.all_count; i++) {
         const mm_type *target = type->mm__.all_slots[i].type;
-        if (target == NULL || target->mm__.id == 0 || target->mm__.tracked) return false;
+        if (target == NULL || target->mm__.id == 0 || target->mm__.tracked)
+            return false;
     }
     return true;
 }
@@ -4581,7 +4623,8 @@ MM__PRIVATE bool mm__type_enter(mm_heap *heap, mm_type *type)
     if (mm__types[id >> 8] == NULL)
         mm__types[id >> 8] = (mm_type **)calloc(256, sizeof(mm_type *));
     if (mm__types[id >> 8] == NULL)
-        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s", type->name);
+        return mm__fail(heap, MM_ERR_NOMEM, "no memory to register type %s",
+                        type->name);
     mm__types[id >> 8][id & 255] = type;
     mm__type_count = id;
     type->mm__.id = (uint16_t)id;
@@ -5034,7 +5077,8 @@ MM_API void mm__incref_slow(const void *object)
     if (rc == INT32_MIN) { /* 2^31 references: from here on it is immortal */
         header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
         mm__log(mm__H(mm_heap_of(p)), MM_LOG_WARNING,
-                "the count of %s %p overflowed: it is immortal now", mm_type_name(p), p);
+                "the count of %s %p overflowed: it is immortal now", mm_type_name(p),
+                p);
     } else if (rc < MM__IMMORTAL / 2) {
         header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
     }
@@ -5086,7 +5130,8 @@ MM_API void *mm_new_of_type(mm_heap *heap, mm_type *type, size_t extra)
 
 MM_API int64_t mm_refcount(const void *object)
 {
-    return mm__is_immortal(object) ? INT64_MAX : (int64_t)(int32_t)mm__header_of(object)->rc;
+    return mm__is_immortal(object) ? INT64_MAX
+                                   : (int64_t)(int32_t)mm__header_of(object)->rc;
 }
 
 MM_API size_t mm_sizeof(const void *object)
@@ -5188,7 +5233,8 @@ MM__PRIVATE bool mm__stack_grow(mm__heap *h, mm__stack *s)
 {
     mm__stack_chunk *chunk = s->spare;
     s->spare = NULL;
-    if (chunk == NULL) chunk = (mm__stack_chunk *)mm__obtain(h, sizeof *chunk, MM__PAGE);
+    if (chunk == NULL)
+        chunk = (mm__stack_chunk *)mm__obtain(h, sizeof *chunk, MM__PAGE);
     if (chunk == NULL) {
         s->overflowed = true;
         return false;
@@ -5245,7 +5291,8 @@ MM__PRIVATE mm__excess *mm__excess_find(mm__excess_table *table, const void *obj
 MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
 {
     mm__excess_table bigger;
-    bigger.capacity = table->capacity ? table->capacity * 2 : MM__PAGE / sizeof(mm__excess);
+    bigger.capacity =
+        table->capacity ? table->capacity * 2 : MM__PAGE / sizeof(mm__excess);
     bigger.used = table->used;
     bigger.entry =
         (mm__excess *)mm__obtain(h, bigger.capacity * sizeof(mm__excess), MM__PAGE);
@@ -5359,7 +5406,8 @@ MM__PRIVATE bool mm__cheap(mm__phase phase)
 
 /* False: the budget ended; call again to go on. From MM__WEAKEN on the walk is over
    the trash. */
-MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool, mm__word_fn fn)
+MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                               mm__word_fn fn)
 {
     size_t words = mm__pool_words(pool);
     bool   trash = t->phase >= MM__WEAKEN;
@@ -5598,7 +5646,8 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
 MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t live)
 {
-    uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w], *y1 = &mm__table(pool, MM__YOUNG1)[w];
+    uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w],
+             *y1 = &mm__table(pool, MM__YOUNG1)[w];
     uint64_t  fresh = live & *y0;
     live &= *y0 | *y1;
     if (live == 0) return;
@@ -5644,8 +5693,8 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 }
 
 /* After finalizers: what is live now leaves the trash. */
-MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                    uint64_t mask)
+MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                    size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
     uint64_t live = mask & ~mm__not_live(bytes), rest;
@@ -5830,7 +5879,8 @@ MM__PRIVATE bool mm__pool_young(const mm__bpool *pool)
 {
     size_t words = mm__pool_words(pool);
     for (size_t w = 0; w < words; w++)
-        if (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]) return true;
+        if (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w])
+            return true;
     return false;
 }
 
@@ -5931,7 +5981,8 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
     word = &mm__table(pool, MM__SUSPECT)[i / 64];
     if (!(*word & bit)) h->gc.suspects++;
     *word |= bit;
-    if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT || t->phase == MM__MARK)
+    if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT ||
+        t->phase == MM__MARK)
         mm__header_of(object)->gc |= MM__GC_QUIET;
 }
 
@@ -6061,7 +6112,8 @@ MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
         unsigned i = mm__ctz(rest);
         void    *object = mm__object_at(h, pool, w * 64 + i);
         if (h->gc.debug & MM_GC_DEBUG_COLLECTABLE)
-            mm__log(h, MM_LOG_INFO, "gc: collectable %s %p", mm_type_name(object), object);
+            mm__log(h, MM_LOG_INFO, "gc: collectable %s %p", mm_type_name(object),
+                    object);
         if (!(h->gc.debug & MM_GC_DEBUG_SAVEALL)) continue;
         mm__garbage_append(h, object); /* without memory it stays where it is */
         mm__table(pool, MM__TRASH)[w] &= ~(UINT64_C(1) << i);
@@ -6194,11 +6246,12 @@ MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t coll
         callback.fn(&h->front, &info, callback.user);
     }
     if (h->gc.debug & MM_GC_DEBUG_STATS)
-        mm__log(h, MM_LOG_INFO, "gc: generation %d %s, %zu objects collected", generation,
-                stop ? "done" : "begins", collected);
+        mm__log(h, MM_LOG_INFO, "gc: generation %d %s, %zu objects collected",
+                generation, stop ? "done" : "begins", collected);
 }
 
-MM__PRIVATE void mm__gc_pause(mm__heap *h, int generation, uint64_t start, size_t visits)
+MM__PRIVATE void mm__gc_pause(mm__heap *h, int generation, uint64_t start,
+                              size_t visits)
 {
     mm_gc_generation_stats *s = &h->gc.stats[generation];
     uint64_t ns = mm__clock_ns() - start, us = ns / 1000;
@@ -6239,7 +6292,8 @@ MM__PRIVATE bool mm__trash_reaches_old(mm__heap *h, const mm__trial *t)
         for (size_t w = 0; w < mm__pool_words(pool) && !found; w++)
             for (uint64_t mask = mm__trash_word(pool, w, t); mask; mask &= mask - 1) {
                 void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
-                mm__visit_refs(object, mm_type_of(object), mm__reaches_old_visit, &found);
+                mm__visit_refs(object, mm_type_of(object), mm__reaches_old_visit,
+                               &found);
             }
     return found;
 }
@@ -6677,7 +6731,8 @@ MM_API void mm_gc_freeze(mm_heap *heap)
     h->gc.long_lived_total = h->gc.long_lived_pending = 0;
 }
 
-MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t w,
+                                   void *context)
 {
     uint64_t frozen = mm__table(pool, MM__FROZEN)[w];
     (void)context;
@@ -6742,7 +6797,8 @@ typedef struct mm__query {
     void  *user;
 } mm__query;
 
-MM__PRIVATE uint64_t mm__generation_word(const mm__bpool *pool, size_t w, int generation)
+MM__PRIVATE uint64_t mm__generation_word(const mm__bpool *pool, size_t w,
+                                         int generation)
 {
     uint64_t used = mm__set_word(pool, w, MM__SET_ALL);
     uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
@@ -6786,7 +6842,8 @@ MM__PRIVATE void mm__hit_visit(void *child, void *context)
     if (child == q->target) q->hit = true;
 }
 
-MM__PRIVATE bool mm__referrers_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
+MM__PRIVATE bool mm__referrers_word(mm__heap *h, mm__bpool *pool, size_t w,
+                                    void *context)
 {
     mm__query *q = (mm__query *)context;
     uint64_t   mask = mm__generation_word(pool, w, -1);
@@ -6802,8 +6859,8 @@ MM__PRIVATE bool mm__referrers_word(mm__heap *h, mm__bpool *pool, size_t w, void
     return true;
 }
 
-MM_API size_t mm_gc_get_referrers(void *object, bool (*visit)(void *referrer, void *user),
-                                  void *user)
+MM_API size_t mm_gc_get_referrers(void *object,
+                                  bool (*visit)(void *referrer, void *user), void *user)
 {
     mm__query q = {-1, object, false, 0, visit, user};
     mm__heap *h;
@@ -6822,8 +6879,8 @@ MM__PRIVATE void mm__referents_visit(void *child, void *context)
     if (!q->visit(child, q->user)) q->hit = true;
 }
 
-MM_API size_t mm_gc_get_referents(void *object, bool (*visit)(void *referent, void *user),
-                                  void *user)
+MM_API size_t mm_gc_get_referents(void *object,
+                                  bool (*visit)(void *referent, void *user), void *user)
 {
     mm__query q = {-1, NULL, false, 0, visit, user};
     if (object) mm__visit_refs(object, mm_type_of(object), mm__referents_visit, &q);
@@ -7162,16 +7219,17 @@ MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object)
 MM__PRIVATE bool mm__weak_allowed(mm_heap *heap, const void *target)
 {
     if (mm_type_of(target)->flags & MM_TYPE_NO_WEAK)
-        return mm__fail(heap, MM_ERR_TYPE, "objects of type %s cannot be weakly referenced",
+        return mm__fail(heap, MM_ERR_TYPE,
+                        "objects of type %s cannot be weakly referenced",
                         mm_type_name(target));
     if (mm__header_of(target)->flags & (MM__F_DEAD | MM__F_TRASH))
-        return mm__fail(heap, MM_ERR_STATE, "%s %p is being freed", mm_type_name(target),
-                        target);
+        return mm__fail(heap, MM_ERR_STATE, "%s %p is being freed",
+                        mm_type_name(target), target);
     return true;
 }
 
-MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target, mm_weak_fn callback,
-                                         void *user, bool owning)
+MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
+                                         mm_weak_fn callback, void *user, bool owning)
 {
     mm_heap        *heap = target ? mm_heap_of(target) : NULL;
     bool            shares = callback == NULL && !owning;
@@ -9150,7 +9208,8 @@ MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config)
 
 /* -- every block -- */
 
-typedef bool (*mm__block_fn)(mm__heap *h, void *block, mm_block_kind kind, void *context);
+typedef bool (*mm__block_fn)(mm__heap *h, void *block, mm_block_kind kind,
+                             void *context);
 
 MM__PRIVATE bool mm__each_block_of(mm__heap *h, mm__arena *arena, mm__bpool *pool,
                                    mm__block_fn fn, void *context)
@@ -9179,7 +9238,8 @@ MM__PRIVATE bool mm__each_block(mm__heap *h, mm__block_fn fn, void *context)
         if (arena == NULL) continue;
         if (arena->head.kind == MM__KIND_HUGE) units = 1;
         for (uint32_t u = 0; u < units && h->arenas[a] == arena; u++)
-            if (!mm__each_block_of(h, arena, &arena->pool[u], fn, context)) return false;
+            if (!mm__each_block_of(h, arena, &arena->pool[u], fn, context))
+                return false;
     }
     return true;
 }
@@ -9304,7 +9364,8 @@ MM__PRIVATE bool mm__walk_block(mm__heap *h, void *block, mm_block_kind kind,
     mm_block    b;
     memset(&b, 0, sizeof b);
     b.address = mm__block_user(h, block, kind);
-    if (b.address == NULL || (kind != MM_BLOCK_RAW && !mm__found(b.address))) return true;
+    if (b.address == NULL || (kind != MM_BLOCK_RAW && !mm__found(b.address)))
+        return true;
     b.size = mm_usable_size(b.address);
     b.kind = kind;
     b.generation = -1;
@@ -9317,8 +9378,8 @@ MM__PRIVATE bool mm__walk_block(mm__heap *h, void *block, mm_block_kind kind,
     return walker->visit(&b, walker->user);
 }
 
-MM_API bool mm_heap_walk(mm_heap *heap, bool (*visit)(const mm_block *block, void *user),
-                         void *user)
+MM_API bool mm_heap_walk(mm_heap *heap,
+                         bool (*visit)(const mm_block *block, void *user), void *user)
 {
     mm__walker walker = {visit, user};
     return mm__each_block(mm__H(heap), mm__walk_block, &walker);
@@ -9333,8 +9394,8 @@ MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
     if (arena == NULL) { /* the tail of a huge block is beyond its first arena */
         for (uint32_t a = 0; a < h->arena_count; a++) {
             arena = h->arenas[a];
-            if (arena && arena->head.kind == MM__KIND_HUGE && p && !arena->huge_bits[0] &&
-                (const char *)p >= arena->block &&
+            if (arena && arena->head.kind == MM__KIND_HUGE && p &&
+                !arena->huge_bits[0] && (const char *)p >= arena->block &&
                 (const char *)p < arena->block + arena->block_size)
                 return mm__block_user(h, arena->block + mm__huge_shift(arena),
                                       arena->block_kind) != NULL;
@@ -9449,10 +9510,12 @@ MM__PRIVATE void mm__leak_tell(mm__heap *h, mm_leak *leak)
     if (h->desc.leak)
         h->desc.leak(leak, h->desc.user);
     else
-        mm__log(h, MM_LOG_WARNING,
-                "leak: %zu of %s (%zu bytes) at mm_heap_destroy; %zu held by %llu outside "
-                "references, e.g. %p", leak->objects, leak->type_name, leak->bytes,
-                leak->held, (unsigned long long)leak->refs, leak->example);
+        mm__log(
+            h, MM_LOG_WARNING,
+            "leak: %zu of %s (%zu bytes) at mm_heap_destroy; %zu held by %llu outside "
+            "references, e.g. %p",
+            leak->objects, leak->type_name, leak->bytes, leak->held,
+            (unsigned long long)leak->refs, leak->example);
 }
 
 /* Count and report what is held from outside. The counts are of no use after. */
@@ -9526,15 +9589,18 @@ MM__PRIVATE void mm__heap_unmap(mm__heap *h)
             MM__ROOT_REGION_END(arena, arena->size);
             mm__give_back(h, arena, arena->size);
         }
-    if (h->arena_capacity) mm__give_back(h, h->arenas, h->arena_capacity * sizeof *h->arenas);
+    if (h->arena_capacity)
+        mm__give_back(h, h->arenas, h->arena_capacity * sizeof *h->arenas);
     if (h->weak.capacity)
         mm__give_back(h, h->weak.entry, h->weak.capacity * sizeof *h->weak.entry);
     if (h->weak.place_capacity)
-        mm__give_back(h, h->front.places, (size_t)h->weak.place_capacity * sizeof(mm__place));
+        mm__give_back(h, h->front.places,
+                      (size_t)h->weak.place_capacity * sizeof(mm__place));
     if (h->gc.garbage_capacity)
         mm__give_back(h, h->gc.garbage, h->gc.garbage_capacity * sizeof(void *));
     if (h->gc.callback_capacity)
-        mm__give_back(h, h->gc.callback, h->gc.callback_capacity * sizeof *h->gc.callback);
+        mm__give_back(h, h->gc.callback,
+                      h->gc.callback_capacity * sizeof *h->gc.callback);
     if (h->held_capacity)
         mm__give_back(h, h->held, h->held_capacity * sizeof *h->held);
     mm__stack_free(h, &h->gc.old.marks);
@@ -9744,7 +9810,8 @@ MM__PRIVATE void mm__search_edge(void *child, void *context)
 /* Until the target was referred to by something in the queue. */
 MM__PRIVATE void mm__search(mm__census *c)
 {
-    for (size_t i = 0; c->ok && c->found == SIZE_MAX && i < mm__vec_len(c->queue); i++) {
+    for (size_t i = 0; c->ok && c->found == SIZE_MAX && i < mm__vec_len(c->queue);
+         i++) {
         void *object;
         c->at = c->queue[i];
         object = c->person[c->at].object;
@@ -9909,8 +9976,10 @@ MM__PRIVATE void mm__audit_person(mm__census *c, mm__person *person)
     if (type->traverse) type->traverse(object, mm__audit_visit, c);
     if (mm__outside_refs(person) < 0) {
         c->failed++;
-        mm__write(c, "%s %p: its count is %u, but %llu references to it exist: it would "
-                  "be freed while in use\n", type->name, object, mm__header_of(object)->rc,
+        mm__write(c,
+                  "%s %p: its count is %u, but %llu references to it exist: it would "
+                  "be freed while in use\n",
+                  type->name, object, mm__header_of(object)->rc,
                   (unsigned long long)person->in_edges);
     }
     if (c->failed > before + 1) c->failed = before + 1; /* objects are counted */
@@ -10075,7 +10144,8 @@ MM_API bool mm_heap_check(mm_heap *heap)
     if (!mm__check_pool(h)) ok = false;
     if (h->zone) mm__each_block(h, mm__check_zones, &ok);
     for (size_t i = 0; i < h->held_count; i++)
-        if (!mm__held_intact(h, h->held[(h->held_first + i) % h->held_capacity])) ok = false;
+        if (!mm__held_intact(h, h->held[(h->held_first + i) % h->held_capacity]))
+            ok = false;
     return ok;
 }
 
