@@ -302,8 +302,8 @@ typedef struct mm_heap_desc {
 
 /*  mm_heap_create - a new, empty heap, or NULL (mm_last_status(NULL) says why).
 
-    desc is copied; NULL means all defaults. Cost: one arena from the OS, most
-    of it untouched.
+    desc is copied; NULL means all defaults. Cost: a mapping of some 100 KiB; the
+    first arena comes with the first allocation.
 */
 #define mm_heap_create(desc) mm__heap_create((desc), MM__CONFIG)
 
@@ -439,8 +439,9 @@ MM_API void *mm_calloc(mm_heap *heap, size_t count, size_t size);
 
 /*  mm_realloc - the block with a new size; its content is kept up to the smaller.
 
-    p NULL allocates. Stays in place within its class and when it shrinks to no
-    less than half; runs grow into free neighbours, huge blocks by mremap. On
+    p NULL allocates. Stays in place within its class, above 512 bytes also when it
+    shrinks to no less than half; runs grow into free neighbours, huge blocks by
+    mremap. (Smaller ones move, so that mm_free_sized finds their class.) On
     failure returns NULL and p is untouched. size 0 gives a block of size 0.
 */
 MM_API void *mm_realloc(mm_heap *heap, void *p, size_t size);
@@ -454,7 +455,8 @@ MM__INLINE void mm_free(mm_heap *heap, void *p);
 */
 MM__INLINE void mm_free_sized(mm_heap *heap, void *p, size_t size);
 
-/*  mm_alloc_aligned - mm_alloc with an alignment, a power of two up to 1 MiB.
+/*  mm_alloc_aligned - mm_alloc with an alignment, a power of two up to a quarter of an
+    arena: 1 MiB, or 64 KiB with MEMMGR_SMALL.
 
     Freed with mm_free (not mm_free_sized); not for mm_realloc, which keeps
     only 16. MM_ERR_VALUE for another alignment.
@@ -1638,6 +1640,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__VG_FREE(p) VALGRIND_FREELIKE_BLOCK((p), 0)
 #define MM__VG_NOACCESS(p, n) VALGRIND_MAKE_MEM_NOACCESS((p), (n))
 #define MM__VG_UNDEFINED(p, n) VALGRIND_MAKE_MEM_UNDEFINED((p), (n))
+#define MM__VG_DEFINED(p, n) VALGRIND_MAKE_MEM_DEFINED((p), (n))
 #endif
 #endif
 #ifndef MM__VG_RUNNING
@@ -1646,6 +1649,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__VG_FREE(p) ((void)(p))
 #define MM__VG_NOACCESS(p, n) ((void)(p), (void)(n))
 #define MM__VG_UNDEFINED(p, n) ((void)(p), (void)(n))
+#define MM__VG_DEFINED(p, n) ((void)(p), (void)(n))
 #endif
 
 #if defined(__has_feature)
@@ -2530,6 +2534,7 @@ struct mm__arena {
     bool           huge_pages, listed, guarded;
     mm__arena     *next, *prev; /* of its kind, with free pages                   */
     uint64_t       pages[(MM__PAGES + 63) / 64]; /* 1: free                       */
+    uint64_t       clean[(MM__PAGES + 63) / 64]; /* 1: not in memory, see purge    */
     uint16_t       run[MM__PAGES];               /* pages of the run starting here */
     /* of a huge block: */
     char          *block;       /* where it starts                                */
@@ -2570,7 +2575,8 @@ typedef enum mm__set {
 } mm__set;
 
 typedef enum mm__phase {
-    MM__IDLE, MM__UNQUIET, MM__COUNT, MM__MARK, MM__CONDEMN, MM__WEAKEN, MM__CALL,
+    MM__IDLE, MM__UNQUIET, MM__COUNT, MM__MARK, MM__CONDEMN, MM__VERIFY_RESET,
+    MM__VERIFY_COUNT, MM__VERIFY_MARK, MM__VERIFY_CONDEMN, MM__WEAKEN, MM__CALL,
     MM__FINALIZE, MM__RECOUNT_RESET, MM__RECOUNT, MM__REMARK, MM__RECONDEMN, MM__FOUND,
     MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
@@ -2583,7 +2589,9 @@ typedef struct mm__trial {
     bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
     int        generation;
     mm__cursor at;
-    mm__stack  marks;
+    mm__stack  marks, large; /* large: objects with too many references for one go  */
+    void      *part_of;     /* the one of those being looked at, and how far        */
+    size_t     part_slot, part_index;
     size_t     members, trash, found, outside, resurrected;
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
@@ -3108,14 +3116,14 @@ MM__PRIVATE void mm__arena_close(mm__heap *h, mm__arena *arena)
     if (arena->next) arena->next->prev = arena->prev;
 }
 
-MM__PRIVATE void mm__arena_want_huge(mm__heap *h, mm__arena *arena)
+MM__PRIVATE bool mm__arena_want_huge(mm__heap *h, void *arena)
 {
     mm_huge_pages mode = h->desc.huge_pages;
     size_t large = (size_t)8 << 20;
-    if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
-    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return;
-    arena->huge_pages = true;
-    mm__os_want_huge_pages(arena, arena->size);
+    if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return false;
+    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return false;
+    mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
+    return true;
 }
 
 MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
@@ -3137,12 +3145,14 @@ MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
     }
     for (size_t i = arena->first_unit * MM__UNIT_PAGES; i < MM__PAGES; i++)
         arena->pages[i / 64] |= UINT64_C(1) << (i % 64);
+    memcpy(arena->clean, arena->pages, sizeof arena->clean);
     arena->free_pages = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
 }
 
 MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
 {
     mm__arena *arena = h->spare[kind];
+    bool       huge_pages;
     if (arena) {
         h->spare[kind] = NULL;
         mm__arena_open(h, arena);
@@ -3150,6 +3160,8 @@ MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
     if (arena == NULL) return NULL;
+    huge_pages = mm__arena_want_huge(h, arena); /* before the first touch */
+    arena->huge_pages = huge_pages;
     arena->head.heap = &h->front;
     arena->head.kind = kind;
     arena->size = MM__ARENA_SIZE;
@@ -3158,7 +3170,6 @@ MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
         return NULL;
     }
     h->arena_total++;
-    mm__arena_want_huge(h, arena);
     mm__arena_layout(h, arena, kind);
     arena->head.barrier = kind == MM__KIND_TRACKED && h->gc.old.phase != MM__IDLE;
     MM__ROOT_REGION(arena, arena->size);
@@ -3176,7 +3187,7 @@ MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
     h->arena_total--;
     MM__UNPOISON(arena, arena->size);
     MM__ROOT_REGION_END(arena, arena->size);
-    if (h->valgrind) MM__VG_UNDEFINED(arena, arena->size);
+    if (h->valgrind) MM__VG_DEFINED(arena, arena->size);
     mm__give_back(h, arena, arena->size);
 }
 
@@ -3225,7 +3236,7 @@ MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n, bool is
         if (is_free)
             arena->pages[first / 64] |= mask;
         else
-            arena->pages[first / 64] &= ~mask;
+            arena->pages[first / 64] &= ~mask, arena->clean[first / 64] &= ~mask;
         first += k;
         left -= k;
     }
@@ -3743,15 +3754,16 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
 
 MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
 {
-    if (arena->guarded) mm__os_protect(arena, arena->size, true);
+    size_t size = arena->size;
+    if (arena->guarded) mm__os_protect(arena, size, true);
     mm__young_unlink(h, &arena->pool[0]);
     mm__arena_unregister(h, arena);
     mm__large_gone(h, arena->block_kind, arena->block_size);
     h->huge_count--;
-    MM__UNPOISON(arena, arena->size);
-    MM__ROOT_REGION_END(arena, arena->size);
-    if (h->valgrind) MM__VG_UNDEFINED(arena, arena->size);
-    mm__give_back(h, arena, arena->size);
+    MM__UNPOISON(arena, size);
+    MM__ROOT_REGION_END(arena, size);
+    if (h->valgrind) MM__VG_DEFINED(arena, size);
+    mm__give_back(h, arena, size);
 }
 
 /* Change the size of a huge block without copying; NULL: not possible that way. */
@@ -3832,6 +3844,7 @@ MM__PRIVATE void mm__block_hide(mm__heap *h, const void *block, bool hide)
         kind = (mm_block_kind)(arena->run[page] >> MM__RUN_KIND);
         bytes = (arena->run[page] & MM__RUN_PAGES) * MM__PAGE;
     }
+    if (arena->head.kind == MM__KIND_HUGE) h->huge_count += hide ? SIZE_MAX : 1;
     h->run_count[kind] += hide ? SIZE_MAX : 1;
     h->run_bytes[kind] += hide ? 0 - bytes : bytes;
 }
@@ -4979,12 +4992,39 @@ MM__PRIVATE void mm__dispose(mm__heap *h, void *object, const mm_type *type)
     if (type->dispose) type->dispose(object);
 }
 
+/* Whether death is only slots and memory. */
+MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
+{
+    return type->mm__.simple && !type->finalize && !type->dispose &&
+           !(header->flags & (MM__F_WEAK | MM__F_POOLED));
+}
+
+/* D2 for plain objects, which are nearly all. */
+MM__PRIVATE void mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
+{
+    const uint32_t *offset = type->mm__.ref_offsets;
+    bool            deferring = h->dying_defer;
+    h->dying_defer = true;
+    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+        void *child = mm__load((char *)object + offset[i]);
+        if (child == NULL) continue;
+        mm__store((char *)object + offset[i], NULL);
+        mm_decref(child);
+    }
+    h->dying_defer = deferring;
+    mm__object_free(h, object);
+}
+
 /* Everything that D2 lists, for an object taken off the stack. */
 MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
     bool           done, deferring = h->dying_defer;
+    if (mm__plain(header, type)) {
+        mm__die_plainly(h, object, type);
+        return;
+    }
     if (!(header->gc & MM__GC_CLEARING)) {
         if (type->finalize && !(header->flags & MM__F_FINALIZED) &&
             mm__finalize_dying(h, object, type))
@@ -4996,7 +5036,7 @@ MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
     done = mm__drop_simple(h, object, type);
     h->dying_defer = deferring;
     if (!done) {
-        mm__dying_push(h, object);
+        mm__dying_push(h, object); /* by D1 the arena has a number that fits */
         return;
     }
     header->gc &= (uint8_t)~MM__GC_CLEARING;
@@ -5033,12 +5073,34 @@ MM__PRIVATE void mm__drain_all(mm__heap *h)
         mm__drain_budget(h, SIZE_MAX);
 }
 
+/* Nothing else is dying, and no old trial must hear of it. */
+MM__PRIVATE bool mm__calm(const mm__heap *h)
+{
+    return !h->dying_defer && !h->dying_depth && !h->pending_free &&
+           h->gc.old.phase == MM__IDLE;
+}
+
 /* The count of an object reached zero. */
 MM__NOINLINE void mm__die(mm__heap *h, void *object)
 {
-    uint32_t mark = h->dying;
-    mm__header_of(object)->flags |= MM__F_DEAD;
+    uint32_t       mark = h->dying;
+    mm_header     *header = mm__header_of(object);
+    const mm_type *type = mm__type_at(header->type);
+    header->flags |= MM__F_DEAD;
+    if (MM__LIKELY(mm__calm(h) && mm__plain(header, type))) {
+        h->dying_budget = MM__DEATHS;
+        mm__die_plainly(h, object, type);
+        if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
+        return;
+    }
     if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
+    if (mm__A(object)->index >> (32 - MM__LINK_SHIFT)) {
+        size_t budget = h->dying_budget; /* beyond 64 GiB a link cannot name it */
+        h->dying_budget = SIZE_MAX;
+        mm__die_now(h, object);
+        h->dying_budget = budget;
+        return;
+    }
     mm__dying_push(h, object);
     if (h->dying_defer || h->dying_depth > MM__DEATH_DEPTH) return;
     if (h->dying_depth == 0) {
@@ -5181,6 +5243,8 @@ static mm_type mm__finalizer_type = {
                  members refer to; in address order, so that only references
                  backwards need the mark stack
       condemn    the others are the trash
+      verify     in slices: the trash is counted and marked again by itself, where
+                 nothing can change any more; what was condemned by mistake is let go
       weaken     all weak references into the trash die; then callbacks run
       finalize   each once, graph intact; if one ran, the trash is counted and
                  marked again by itself, and what came back is let go
@@ -5216,6 +5280,7 @@ static mm_type mm__finalizer_type = {
 #define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
 #define MM__SLICE_VISITS 1536     /* objects looked at in one                     */
 #define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
+#define MM__SLICED_COUNT1 2       /* generation 1 sooner: it is looked at in one go */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
 
 MM__PRIVATE uint8_t *mm__byte(const void *object)
@@ -5404,13 +5469,15 @@ MM__PRIVATE bool mm__cheap(mm__phase phase)
     return phase == MM__UNQUIET || phase == MM__CONDEMN || phase == MM__RELEASE;
 }
 
-/* False: the budget ended; call again to go on. From MM__WEAKEN on the walk is over
+MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t);
+
+/* False: the budget ended; call again to go on. After MM__CONDEMN the walk is over
    the trash. */
 MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                mm__word_fn fn)
 {
     size_t words = mm__pool_words(pool);
-    bool   trash = t->phase >= MM__WEAKEN;
+    bool   trash = t->phase > MM__CONDEMN;
     while (t->at.word < words) {
         size_t   w = t->at.word++;
         uint64_t mask = mm__trial_word(t, pool, w, trash);
@@ -5418,6 +5485,7 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
         fn(h, t, pool, w, mask);
         if (mm__out_of_budget(t, mm__cheap(t->phase) ? 1 : mm__popcount(mask)))
             return false;
+        if (t->part_of && !mm__large_pending(h, t)) return false;
     }
     t->at.word = 0;
     return true;
@@ -5448,6 +5516,7 @@ MM__PRIVATE bool mm__walk_arenas(mm__heap *h, mm__trial *t, mm__word_fn fn)
 MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 {
     mm__bpool *pool, *next;
+    if (t->part_of && !mm__large_pending(h, t)) return false;
     if (t->set == MM__SET_OLD || t->set == MM__SET_ALL)
         return mm__walk_arenas(h, t, fn);
     for (pool = h->gc.young_pools; pool; pool = next) {
@@ -5461,13 +5530,42 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 MM__PRIVATE void mm__count_ref(mm__heap *h, mm__trial *t, void *child)
 {
-    uint8_t *byte = mm__byte(child), n = (uint8_t)(*byte - t->low);
+    uint8_t *byte = mm__byte(child), value = *byte, n = (uint8_t)(value - t->low);
     if (MM__LIKELY(n < MM__SATURATED))
-        ++*byte;
+        *byte = (uint8_t)(value + 1);
     else if (n == MM__SATURATED)
         mm__excess_add(h, t, child, byte);
     else
         t->outside++;
+}
+
+/* -- objects with very many references: looked at in parts between slices --
+
+   The mutator may move references about inside such an object meanwhile, so that one
+   is counted twice or missed. It cannot do that in garbage; and what is condemned by
+   mistake is found when the trash is verified by itself. */
+
+#define MM__PART 4096
+
+MM__PRIVATE bool mm__large_later(mm__heap *h, mm__trial *t, void *object,
+                                 const mm_type *type)
+{
+    size_t total = 0, n;
+    if (!t->sliced) return false;
+    for (uint32_t i = 0; i < type->mm__.all_count; i++) {
+        mm__slot_refs(object, &type->mm__.all_slots[i], &n);
+        total += n;
+    }
+    if (total <= 2 * MM__PART) return false;
+    if (t->part_of == NULL) {
+        t->part_of = object;
+        t->part_slot = t->part_index = 0;
+        return true;
+    }
+    mm__stack_push(h, &t->large, object);
+    if (!t->large.overflowed) return true;
+    t->large.overflowed = false; /* no memory to wait: now, then */
+    return false;
 }
 
 typedef struct mm__context { mm__heap *heap; mm__trial *trial; } mm__context;
@@ -5482,11 +5580,12 @@ MM__PRIVATE void mm__count_object(mm__heap *h, mm__trial *t, char *object)
 {
     const mm_type *type = mm__type_at(mm__header_of(object)->type);
     if (MM__LIKELY(type->mm__.simple)) {
-        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-            void *child = mm__load(object + type->mm__.ref_offsets[i]);
+        const uint32_t *offset = type->mm__.ref_offsets, *end;
+        for (end = offset + type->mm__.ref_count; offset != end; offset++) {
+            void *child = mm__load(object + *offset);
             if (child) mm__count_ref(h, t, child);
         }
-    } else {
+    } else if (!mm__large_later(h, t, object, type)) {
         mm__context context = {h, t};
         mm__visit_refs(object, type, mm__count_visit, &context);
     }
@@ -5533,14 +5632,56 @@ MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object)
 {
     const mm_type *type = mm__type_at(mm__header_of(object)->type);
     if (MM__LIKELY(type->mm__.simple)) {
-        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-            void *child = mm__load(object + type->mm__.ref_offsets[i]);
+        const uint32_t *offset = type->mm__.ref_offsets, *end;
+        for (end = offset + type->mm__.ref_count; offset != end; offset++) {
+            void *child = mm__load(object + *offset);
             if (child) mm__mark_ref(h, t, child);
         }
-    } else {
+    } else if (!mm__large_later(h, t, object, type)) {
         mm__context context = {h, t};
         mm__visit_refs(object, type, mm__mark_visit, &context);
     }
+}
+
+MM__PRIVATE bool mm__phase_counts(mm__phase phase)
+{
+    return phase == MM__COUNT || phase == MM__VERIFY_COUNT || phase == MM__RECOUNT;
+}
+
+/* A part of part_of. False: there is more of it. */
+MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
+{
+    const mm_type *type = mm_type_of(t->part_of);
+    mm__context    context = {h, t};
+    mm_visit_fn visit = mm__phase_counts(t->phase) ? mm__count_visit : mm__mark_visit;
+    size_t      n, end;
+    char       *at;
+    if (mm__header_of(t->part_of)->gc & MM__GC_GONE) return true;
+    if (t->part_slot >= type->mm__.all_count) {
+        if (type->traverse) type->traverse(t->part_of, visit, &context);
+        return true;
+    }
+    at = mm__slot_refs(t->part_of, &type->mm__.all_slots[t->part_slot], &n);
+    end = t->part_index + MM__PART < n ? t->part_index + MM__PART : n;
+    for (; t->part_index < end; t->part_index++) {
+        void *child = mm__load(at + t->part_index * sizeof(void *));
+        if (child) visit(child, &context);
+    }
+    if (t->part_index >= n) t->part_slot++, t->part_index = 0;
+    return false;
+}
+
+/* Go on with the large objects that wait. False: the budget ended. */
+MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
+{
+    while (t->part_of) {
+        if (mm__large_part(h, t)) {
+            t->part_of = mm__stack_pop(h, &t->large);
+            t->part_slot = t->part_index = 0;
+        }
+        if (mm__out_of_budget(t, MM__PART / 8)) return false;
+    }
+    return true;
 }
 
 /* Held from outside: the references counted do not explain its count. */
@@ -5603,7 +5744,10 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
     for (;;) {
         if (!mm__mark_pending(h, t)) return false;
         if (!mm__walk(h, t, mm__mark_word)) return false;
-        if (!mm__mark_pending(h, t)) return false;
+        do {
+            if (!mm__mark_pending(h, t)) return false;
+            if (!mm__large_pending(h, t)) return false;
+        } while (t->marks.chunk);
         if (!t->marks.overflowed) return true;
         t->marks.overflowed = false;
         memset(&t->at, 0, sizeof t->at);
@@ -5699,6 +5843,9 @@ MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
     uint64_t live = mask & ~mm__not_live(bytes), rest;
     mm__table(pool, MM__TRASH)[w] &= ~live;
+    for (rest = live; rest; rest &= rest - 1)
+        mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->flags &=
+            (uint8_t)~MM__F_DEAD;
     t->trash += mm__popcount(mask & ~live);
     t->resurrected += mm__popcount(live);
     if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
@@ -5949,8 +6096,10 @@ MM__PRIVATE void mm__young_tidy(mm__heap *h)
 
 MM__PRIVATE bool mm__marking(const mm__trial *t)
 {
-    return t->sliced && (t->phase == MM__COUNT || t->phase == MM__MARK ||
-                         (t->phase >= MM__RECOUNT_RESET && t->phase <= MM__REMARK));
+    if (!t->sliced) return false;
+    return t->phase == MM__COUNT || t->phase == MM__MARK ||
+           (t->phase >= MM__VERIFY_RESET && t->phase <= MM__VERIFY_MARK) ||
+           (t->phase >= MM__RECOUNT_RESET && t->phase <= MM__REMARK);
 }
 
 /* The object is outside of the old trial: it and what it refers to are live. */
@@ -5960,7 +6109,8 @@ MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
     uint8_t   *byte = mm__byte(object);
     if (!mm__blackening(h) || *byte > MM__SATURATED) return;
     *byte = MM__LIVE;
-    if ((t->phase == MM__MARK || t->phase == MM__REMARK) &&
+    if ((t->phase == MM__MARK || t->phase == MM__REMARK ||
+         t->phase == MM__VERIFY_MARK) &&
         mm__position(object) <= t->position)
         mm__stack_push(h, &t->marks, object);
 }
@@ -5993,7 +6143,8 @@ MM_API bool mm__barrier(void *object)
     mm__heap  *h = mm__H(mm_heap_of(object));
     mm__trial *t = &h->gc.old;
     if (mm__marking(t)) mm__blacken(h, object);
-    if (t->phase == MM__CONDEMN || t->phase == MM__RECONDEMN)
+    if (t->phase == MM__CONDEMN || t->phase == MM__VERIFY_CONDEMN ||
+        t->phase == MM__RECONDEMN)
         return *mm__byte(object) > MM__SATURATED || !t->sliced;
     if (t->phase >= MM__WEAKEN && (t->phase > MM__RECONDEMN || !t->finalizers))
         return !mm__in_trash(object); /* nothing can bring it back any more */
@@ -6127,12 +6278,12 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
 {
     switch (phase) {
     case MM__UNQUIET: return mm__unquiet_word;
-    case MM__COUNT: case MM__RECOUNT: return mm__count_word;
+    case MM__COUNT: case MM__VERIFY_COUNT: case MM__RECOUNT: return mm__count_word;
     case MM__CONDEMN: return mm__condemn_word;
     case MM__WEAKEN: return mm__weaken_word;
     case MM__FINALIZE: return mm__finalize_word;
-    case MM__RECOUNT_RESET: return mm__recount_reset_word;
-    case MM__RECONDEMN: return mm__recondemn_word;
+    case MM__VERIFY_RESET: case MM__RECOUNT_RESET: return mm__recount_reset_word;
+    case MM__VERIFY_CONDEMN: case MM__RECONDEMN: return mm__recondemn_word;
     case MM__FOUND: return mm__found_word;
     case MM__SEAL: return mm__seal_word;
     case MM__CLEAR: return mm__clear_word;
@@ -6146,6 +6297,8 @@ MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phas
 {
     switch (phase) {
     case MM__UNQUIET: case MM__RESET: return t->low != 0;
+    case MM__VERIFY_RESET: case MM__VERIFY_COUNT: case MM__VERIFY_MARK:
+    case MM__VERIFY_CONDEMN: return !t->sliced;
     case MM__WEAKEN: case MM__CALL: return !t->weak;
     case MM__FINALIZE: case MM__RECOUNT_RESET: case MM__RECOUNT: case MM__REMARK:
     case MM__RECONDEMN: return !t->finalizers;
@@ -6163,16 +6316,17 @@ MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
     t->position = 0;
-    if (!t->finalizers) return;
-    if (t->phase == MM__RECOUNT_RESET) mm__excess_clear(h, &h->gc.excess[t->low != 0]);
-    if (t->phase == MM__RECONDEMN) t->trash = 0;
+    if (mm__phase_empty(h, t, t->phase)) return;
+    if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
+        mm__excess_clear(h, &h->gc.excess[t->low != 0]);
+    if (t->phase == MM__RECONDEMN || t->phase == MM__VERIFY_CONDEMN) t->trash = 0;
 }
 
 /* Go on with the current phase. False: the budget ended. */
 MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
 {
     switch (t->phase) {
-    case MM__MARK: case MM__REMARK: return mm__mark_all(h, t);
+    case MM__MARK: case MM__VERIFY_MARK: case MM__REMARK: return mm__mark_all(h, t);
     case MM__CALL: mm__weak_call_due(h); return true;
     case MM__RESET: return mm__reset(h, t);
     default: return mm__walk(h, t, mm__phase_fn(t->phase));
@@ -6185,7 +6339,7 @@ MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
     while (t->phase <= MM__RESET && t->phase != t->stop) {
         if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
         t->phase = (mm__phase)(t->phase + 1);
-        if (t->phase == MM__WEAKEN && t->trash == 0) t->phase = MM__RESET;
+        if (t->phase == MM__VERIFY_RESET && t->trash == 0) t->phase = MM__RESET;
         mm__phase_begin(h, t);
     }
     t->found = t->trash;
@@ -6195,9 +6349,10 @@ MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
 
 MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced)
 {
-    mm__stack marks = t->marks;
+    mm__stack marks = t->marks, large = t->large;
     memset(t, 0, sizeof *t);
     t->marks = marks;
+    t->large = large;
     t->set = set;
     t->low = set == MM__SET_GEN0 || set == MM__SET_YOUNG ? 128 : 0;
     t->sliced = sliced;
@@ -6489,6 +6644,7 @@ MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
     if (gc->count2 > gc->threshold[2] &&
         gc->long_lived_pending * 4 >= gc->long_lived_total)
         return 2;
+    if (mm__gc_sliced(h) && gc->count1 > MM__SLICED_COUNT1) return 1;
     return gc->count1 > gc->threshold[1] ? 1 : 0;
 }
 
@@ -9434,11 +9590,13 @@ MM__PRIVATE size_t mm__discard_free_pages(mm__heap *h, mm__arena *arena)
     size_t bytes = 0;
     if (h->desc.buffer || h->desc.map || h->zone) return 0;
     for (size_t i = arena->first_unit * MM__UNIT_PAGES; i < MM__PAGES;) {
-        size_t n = mm__pages_from(arena, i, MM__PAGES);
+        size_t n = mm__pages_from(arena, i, MM__PAGES), k;
+        for (k = 0; k < n; k++)
+            if (!(arena->clean[(i + k) / 64] >> ((i + k) % 64) & 1)) bytes += MM__PAGE;
         if (n) mm__os_discard((char *)arena + i * MM__PAGE, n * MM__PAGE);
-        bytes += n * MM__PAGE;
         i += n + 1;
     }
+    memcpy(arena->clean, arena->pages, sizeof arena->clean);
     return bytes;
 }
 
@@ -9446,7 +9604,6 @@ MM_API size_t mm_heap_purge(mm_heap *heap)
 {
     mm__heap *h = mm__H(heap);
     size_t    before = h->reserved, bytes = 0;
-    mm__drain_all(h);
     mm__flush_all(h);
     if (!h->gc.collecting) {
         for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
@@ -9561,6 +9718,7 @@ MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind kind,
     mm__drop_simple(h, object, type);
     mm__dispose(h, object, type);
     h->dying_defer = false;
+    if (h->valgrind) MM__VG_FREE(object);
     return true;
 }
 
@@ -9575,6 +9733,7 @@ MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block, mm_block_kind kind
     leak->held++;
     leak->refs++;
     if (leak->example == NULL) leak->example = p;
+    if (h->valgrind) MM__VG_FREE(p);
     return true;
 }
 
@@ -9605,7 +9764,9 @@ MM__PRIVATE void mm__heap_unmap(mm__heap *h)
         mm__give_back(h, h->held, h->held_capacity * sizeof *h->held);
     mm__stack_free(h, &h->gc.old.marks);
     mm__stack_free(h, &h->gc.young.marks);
+    mm__stack_free(h, &h->gc.old.large);
     MM__ROOT_REGION_END(h, size);
+    if (desc.buffer && h->valgrind) MM__VG_UNDEFINED(desc.buffer, desc.buffer_size);
     if (desc.buffer) return;
     if (desc.unmap)
         desc.unmap(h, size, desc.user);
