@@ -55,7 +55,7 @@
 
    heap     owns everything below; belongs to one thread at a time.
    arena    an aligned chunk from the OS; an address finds its arena by a mask.
-   pool     64 KiB of an arena, cut into blocks of one size class.
+   pool     64 KiB of an arena (more for large classes), cut into equal blocks.
    block    one allocation. Raw memory is a block; so is an object.
    object   a block that starts with a header: count, type, flags (8 bytes).
    type     a descriptor: size, and which fields are slots.
@@ -207,7 +207,7 @@ typedef struct mm_type mm_type;
 /*  mm_last_status - the status of the last call on this heap that failed.
 
     Like errno it is not reset by success. MM_OK if nothing failed so far.
-    heap NULL: the last failure of mm_heap_create on any heap.
+    heap NULL: the last failure in this thread of a call that had no heap.
 */
 MM_API mm_status mm_last_status(const mm_heap *heap);
 
@@ -267,7 +267,8 @@ typedef struct mm_heap_desc {
 
     /* Memory of the caller's instead of a hook: the heap lives inside it and
        asks nobody else. It must hold at least one aligned arena and the heap
-       itself; else mm_heap_create fails and says how many bytes it needs.     */
+       itself; else mm_heap_create fails and says how many bytes it needs. Two
+       arenas are wanted by a program with both plain memory and tracked objects. */
     void  *buffer;
     size_t buffer_size;
 
@@ -422,9 +423,9 @@ MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size);
 /* ============================================================================
    >>raw   Raw memory
 
-   malloc's contract with a heap in front. Blocks are 16-byte aligned. None of
-   these runs user code, except that running out of memory triggers one emergency
-   collection, whose finalizers may run.
+   malloc's contract with a heap in front. Blocks are 16-byte aligned. User code
+   (finalizers, disposers) runs in here in two cases only: what a large mm_decref left
+   is freed bit by bit, and running out of memory triggers one emergency collection.
    ============================================================================ */
 
 /*  mm_alloc - size bytes, uninitialised; NULL with MM_ERR_NOMEM or MM_ERR_LIMIT.
@@ -604,7 +605,7 @@ struct mm_type {
        (tp_clear). Both or neither; used in addition to the slots.               */
     void (*traverse)(void *object, mm_visit_fn visit, void *context);
     void (*clear)(void *object);
-    /* Values, for containers and views; used by later rooms.                    */
+    /* Values: weak references compare and hash by them; containers will.        */
     bool (*equal)(const void *a, const void *b);
     uint64_t (*hash)(const void *object);
     size_t (*repr)(const void *object, char *buffer, size_t size);
@@ -798,8 +799,8 @@ MM_API void mm_immortalize(const void *object);
     Returns the objects found unreachable and not resurrected, as gc.collect()
     counts them. Returns 0 inside a collection, and 0 with MM_ERR_VALUE for another
     generation. Runs weak callbacks, finalizers and disposers. Cost: for 0 and 1
-    proportional to the young objects, for 2 to all objects, or to nothing if no
-    old object lost a reference since the last time.
+    proportional to the young objects; for 2 to all objects, or to the young if no
+    old object is new or lost a reference since the last whole collection.
 */
 MM_API size_t mm_gc_collect(mm_heap *heap, int generation);
 
@@ -849,7 +850,11 @@ typedef struct mm_gc_stats {
     int      phase;          /* of the old collection under way; 0: none         */
 } mm_gc_stats;
 
-/*  mm_gc_get_stats - gc.get_stats and more. Never allocates. */
+/*  mm_gc_get_stats - gc.get_stats and more. Never allocates.
+
+    tracked and frozen are counted from the bit tables: a walk of all tracked pools,
+    not of objects; they are 0 when called from inside a collection.
+*/
 MM_API void mm_gc_get_stats(mm_heap *heap, mm_gc_stats *out);
 
 /*  mm_gc_freeze, mm_gc_unfreeze, mm_gc_get_freeze_count - a permanent generation.
@@ -1223,7 +1228,7 @@ MM_API bool mm_audit_held(void *object, uint64_t outside, mm_write_fn write,
          that an empty cache and "no block" are one test
      N2  cache 0 is always empty and always full: it stands for every block that
          is not small, and sends allocation and free down the slow path
-     N3  with debugging, sanitizers or tracing on, every cache is like cache 0
+     N3  with debugging or sanitizers on, every cache is like cache 0
    ============================================================================ */
 
 #if MEMMGR_SMALL
@@ -1549,7 +1554,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MEMMGR_IMPLEMENTED
 
 #include <limits.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -1855,13 +1859,13 @@ MM__PRIVATE uint64_t mm__random_seed(const void *salt)
    count or intern: it is several times slower than a table made for the purpose.
 
    Invariants
-     D1  stb_ds never allocates. This room reserves first, in an order in which
+     V1  stb_ds never allocates. This room reserves first, in an order in which
          a failure loses nothing; so no call is left that could run out of memory
-     D2  every block starts with its owner and size, so that it finds its way back
-     D3  keys are stored mixed by a bijection with the owner's seed: stb_ds hashes
+     V2  every block starts with its owner and size, so that it finds its way back
+     V3  keys are stored mixed by a bijection with the owner's seed: stb_ds hashes
          only half of a key whose bit 31 is set, and its own seed is a global
-     D4  of an index at least a quarter of the slots is empty: every search ends
-     D5  an index never shrinks by itself: deleting neither allocates nor fails
+     V4  of an index at least a quarter of the slots is empty: every search ends
+     V5  an index never shrinks by itself: deleting neither allocates nor fails
    ============================================================================ */
 
 #include <stdlib.h>
@@ -2004,7 +2008,7 @@ static MM__UNUSED void *mm__ds_resize(mm__ds *ds, void *p, size_t size)
     size += sizeof(mm__ds_block);
     block = (mm__ds_block *)ds->resize(ds->user, old, old_size, size);
     if (block == NULL) return NULL;
-    block->head.owner = ds; /* keeps D2 */
+    block->head.owner = ds; /* keeps V2 */
     block->head.size = size;
     return block + 1;
 }
@@ -2018,7 +2022,7 @@ static MM__UNUSED void mm__ds_free(void *p)
     }
 }
 
-/* By D1 nobody calls this; stb_ds would go on with a NULL. */
+/* By V1 nobody calls this; stb_ds would go on with a NULL. */
 static MM__UNUSED void *mm__ds_refuse(void *p, size_t size)
 {
     (void)p;
@@ -2168,7 +2172,7 @@ static MM__UNUSED ptrdiff_t mm__map_find(const mm__map *map, uint64_t mixed)
     return at;
 }
 
-/* D4, D5, and that every item is found where it is. */
+/* V4, V5, and that every item is found where it is. */
 static MM__UNUSED bool mm__check_map(const mm__map *map)
 {
     const stbds_hash_index *index = mm__map_index(map);
@@ -2176,9 +2180,9 @@ static MM__UNUSED bool mm__check_map(const mm__map *map)
     if (index == NULL) return length == 0;
     if (index->used_count != length) return false;
     if (length + index->tombstone_count > index->slot_count - index->slot_count / 4)
-        return false; /* D4 */
-    if (index->used_count_shrink_threshold != 0) return false;       /* D5 */
-    if (index->tombstone_count_threshold != SIZE_MAX) return false;  /* D5 */
+        return false; /* V4 */
+    if (index->used_count_shrink_threshold != 0) return false;       /* V5 */
+    if (index->tombstone_count_threshold != SIZE_MAX) return false;  /* V5 */
     for (i = 0; i < length; i++)
         if (mm__map_find(map, map->slots[i].key) != (ptrdiff_t)i) return false;
     return true;
@@ -2198,7 +2202,7 @@ static MM__UNUSED stbds_hash_index *mm__map_index_new(mm__ds *ds, size_t slots)
     index->slot_count = slots;
     index->slot_count_log2 = stbds_log2(slots);
     index->used_count_threshold = slots - slots / 4;
-    index->tombstone_count_threshold = SIZE_MAX; /* keeps D5 */
+    index->tombstone_count_threshold = SIZE_MAX; /* keeps V5 */
     for (i = 0; i < slots; i++)
         index->storage[i / STBDS_BUCKET_LENGTH].index[i % STBDS_BUCKET_LENGTH] =
             STBDS_INDEX_EMPTY;
@@ -2211,7 +2215,7 @@ static MM__UNUSED void mm__map_enter(const mm__map *map, uint64_t mixed)
                     STBDS_HM_BINARY);
 }
 
-/* An index with room for more items, as D4 wants it; else a new one, into which the
+/* An index with room for more items, as V4 wants it; else a new one, into which the
    items are entered again, each at its old position. */
 static MM__UNUSED bool mm__map_reserve_index(const mm__map *map, size_t more)
 {
@@ -2276,7 +2280,7 @@ static MM__UNUSED void mm__map_at(const mm__map *map, size_t i, uint64_t *key,
     *value = map->slots[i].value;
 }
 
-/* Remove a key; returns whether it was there. Never allocates (D5). */
+/* Remove a key; returns whether it was there. Never allocates (V5). */
 static MM__UNUSED bool mm__map_del(mm__map *map, uint64_t key)
 {
     size_t length = mm__map_len(map);
@@ -2706,7 +2710,7 @@ struct mm__heap {
 
     mm_status status;
     char      message[240];
-    uintptr_t owner;            /* thread                                         */
+    uintptr_t owner;            /* the thread that created the heap               */
     uint64_t  seed;             /* of hashes                                      */
     int       debug;
     bool      cached;           /* the array caches are in use                     */
@@ -2849,6 +2853,16 @@ MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
 #ifndef NDEBUG
     abort();
 #endif
+}
+
+/* A heap belongs to one thread. Checked where debugging comes by anyway. */
+MM__COLD void mm__check_owner(mm__heap *h)
+{
+    uintptr_t here = mm__thread_id();
+    if (here == h->owner) return;
+    mm__bug(h, "heap %p belongs to thread %#llx, but is used by thread %#llx",
+            (void *)h, (unsigned long long)h->owner, (unsigned long long)here);
+    h->owner = here; /* say it once */
 }
 
 /* Room checks report through this and go on. */
@@ -3905,6 +3919,7 @@ MM_API void *mm__alloc_slow(mm_heap *heap, size_t size)
 {
     mm__heap *h = mm__H(heap);
     if (size == 0) size = 1;
+    if (h->debug) mm__check_owner(h);
     if (h->zone) return mm__debug_alloc(h, size, 16);
     return mm__block_alloc(h, MM_BLOCK_RAW, size);
 }
@@ -3913,6 +3928,7 @@ MM_API void mm__free_slow(mm_heap *heap, void *p)
 {
     mm__heap *h = mm__H(heap);
     if (p == NULL) return;
+    if (h->debug) mm__check_owner(h);
     if (h->debug || h->zone)
         mm__debug_free(h, p);
     else
@@ -5172,6 +5188,7 @@ MM_API void *mm__new_slow(mm_heap *heap, mm_type *type, size_t size)
         mm__fail(heap, MM_ERR_OVERFLOW, "an object of %zu bytes", size);
         return NULL;
     }
+    if (h->debug) mm__check_owner(h);
     if (type->mm__.tracked && --h->front.credit < 0) mm__gc_auto(h);
     if (MM__UNLIKELY(h->gc.bytes_new > MM__BYTES_TRIGGER) && mm__gc_bytes_due(h))
         mm__gc_bytes(h);

@@ -8,6 +8,8 @@
 #define MEMMGR_IMPLEMENTATION
 #include "testing.h"
 
+#include <pthread.h>
+
 typedef struct Widget {
     struct Widget *next;
     char           name[40];
@@ -617,6 +619,32 @@ static void check_fault(void)
         assert_true(child.exit_code > 0 && test_says(&child, "AddressSanitizer"));
 }
 
+static void *use_from_here(void *argument)
+{
+    mm_free((mm_heap *)argument, mm_alloc((mm_heap *)argument, 100));
+    return NULL;
+}
+
+static void use_from_another_thread(void *argument)
+{
+    mm_heap  *heap = heap_at(level);
+    pthread_t thread;
+    (void)argument;
+    printf("owned\n");
+    if (pthread_create(&thread, NULL, use_from_here, heap) == 0)
+        pthread_join(thread, NULL);
+}
+
+/* A heap belongs to one thread; the message has both. */
+static void use_from_another_thread_is_found(void **state)
+{
+    (void)state;
+    run_at(1, use_from_another_thread);
+    assert_true(test_says(&child, "owned"));
+    assert_true(test_says(&child, "belongs to thread 0x"));
+    assert_true(test_says(&child, "used by thread 0x"));
+}
+
 static void guard_pages_stop_an_overflow(void **state)
 {
     static size_t sizes[] = {16, 64, 100, 1000, 4096, 10000, 100000};
@@ -683,6 +711,7 @@ int main(void)
         cmocka_unit_test(use_of_a_dead_object_is_found),
         cmocka_unit_test(quarantine_delays_reuse_and_is_bounded),
         cmocka_unit_test(a_leak_is_reported_at_every_level),
+        cmocka_unit_test(use_from_another_thread_is_found),
         cmocka_unit_test(guard_pages_stop_an_overflow),
         cmocka_unit_test(guarded_blocks_work_and_go_back),
         cmocka_unit_test(C3_double_free_is_found_at_level_3),

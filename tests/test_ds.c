@@ -1,6 +1,6 @@
 /* test_ds.c - the private stb_ds: vectors and maps, with memory that runs out.
 
-   Invariants D1 to D5 of the room: nothing is lost when a request fails, a reserved
+   Invariants V1 to V5 of the room: nothing is lost when a request fails, a reserved
    put and a deletion ask for nothing, every search ends, keys that stb_ds's own hash
    cannot tell apart are no slower than others. */
 #define MEMMGR_IMPLEMENTATION
