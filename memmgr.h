@@ -819,8 +819,9 @@ MM_API bool mm_gc_is_enabled(const mm_heap *heap);
 /*  mm_gc_set_threshold, mm_gc_get_threshold - when automatic collections run.
 
     Generation 0: when allocations minus deallocations exceed t0 (0: never);
-    1: when t1 collections of 0 have passed; 2: when t2 of 1 have, and a quarter
-    of the old objects is new. A negative value leaves that one as it is.
+    1: when t1 collections of 0 have passed (2, if that is fewer, where old ones run in
+    slices); 2: when t2 of 1 have, and a quarter of the old objects is new (a third, in
+    slices). A negative value leaves that one as it is.
 */
 MM_API void mm_gc_set_threshold(mm_heap *heap, int t0, int t1, int t2);
 MM_API void mm_gc_get_threshold(const mm_heap *heap, int out[3]);
@@ -3870,6 +3871,10 @@ MM__NOINLINE void mm__block_free(mm__heap *h, void *block)
     unsigned   index = arena->head.cache[((uintptr_t)block & MM__ARENA_MASK) >>
                                        MM__POOL_SHIFT];
     mm__cache *cache = &h->front.cache[index];
+    if (MM__LIKELY(cache->top != cache->limit)) {
+        *cache->top++ = block;
+        return;
+    }
     if (index == 0) {
         if (arena->head.kind == MM__KIND_HUGE)
             mm__huge_free(h, arena);
@@ -3881,11 +3886,8 @@ MM__NOINLINE void mm__block_free(mm__heap *h, void *block)
         mm__flush(h, &block, 1);
         return;
     }
-    if (cache->top == cache->limit) {
-        size_t n = h->klass[index].batch;
-        cache->top -= n;
-        mm__flush(h, cache->top, n);
-    }
+    cache->top -= h->klass[index].batch;
+    mm__flush(h, cache->top, h->klass[index].batch);
     *cache->top++ = block;
 }
 
@@ -5015,8 +5017,25 @@ MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
            !(header->flags & (MM__F_WEAK | MM__F_POOLED));
 }
 
+/* mm__object_free where there is nothing to tell the collector. */
+MM__INLINE void mm__free_plainly(mm__heap *h, void *object)
+{
+    mm_header *header = mm__header_of(object);
+    size_t     unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
+    mm__cache *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
+    if (MM__UNLIKELY(cache->top == cache->limit || (header->gc & MM__GC_OLD) ||
+                     h->gc.collecting || h->gc.old.phase != MM__IDLE)) {
+        mm__object_free(h, object);
+        return;
+    }
+    header->gc |= MM__GC_GONE;
+    if (header->flags & MM__F_TRACKED)
+        h->front.credit += h->front.credit - h->gc.credit_start < h->gc.count_base;
+    *cache->top++ = header;
+}
+
 /* D2 for plain objects, which are nearly all. */
-MM__PRIVATE void mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
+MM__INLINE void mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
 {
     const uint32_t *offset = type->mm__.ref_offsets;
     bool            deferring = h->dying_defer;
@@ -5028,7 +5047,7 @@ MM__PRIVATE void mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
         mm_decref(child);
     }
     h->dying_defer = deferring;
-    mm__object_free(h, object);
+    mm__free_plainly(h, object);
 }
 
 /* Everything that D2 lists, for an object taken off the stack. */
@@ -5131,12 +5150,12 @@ MM_API void mm__decref_slow(const void *object)
     mm_header *header = mm__header_of(object);
     int32_t    rc = (int32_t)header->rc;
     void      *p = (void *)(uintptr_t)object;
-    if (rc > 0) {
+    if (MM__LIKELY(rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH)))) {
+        mm__die(mm__H(mm_heap_of(p)), p);
+    } else if (rc > 0) {
         if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
-    } else if (rc == 0 && !(header->flags & MM__F_DEAD)) {
-        mm__die(mm__H(mm_heap_of(p)), p);
     } else if (rc < MM__IMMORTAL / 2) {
         header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
     } else {
@@ -5616,7 +5635,8 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
         unsigned i = mm__ctz(mask);
         char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
         if (bytes[i] == MM__LIVE) continue;
-        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD))
+        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD) &&
+            t->phase != MM__VERIFY_COUNT) /* there it may be only weakly dead */
             bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
         else
             mm__count_object(h, t, object);
@@ -5774,16 +5794,34 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
 
 /* -- condemn -- */
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define MM__LITTLE_ENDIAN 0
+#else
+#define MM__LITTLE_ENDIAN 1
+#endif
+
+MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
+{
+    x = (x & UINT64_C(0x00FF00FF00FF00FF)) << 8 |
+        (x >> 8 & UINT64_C(0x00FF00FF00FF00FF));
+    x = (x & UINT64_C(0x0000FFFF0000FFFF)) << 16 |
+        (x >> 16 & UINT64_C(0x0000FFFF0000FFFF));
+    return x << 32 | x >> 32;
+}
+
 /* Bit i: byte i is not MM__LIVE. */
 MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
 {
+    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
     uint64_t mask = 0;
     for (unsigned i = 0; i < 8; i++) {
         uint64_t x;
         memcpy(&x, bytes + i * 8, 8);
         if (x == ~UINT64_C(0)) continue;
-        for (unsigned j = 0; j < 8; j++)
-            if (bytes[i * 8 + j] != MM__LIVE) mask |= UINT64_C(1) << (i * 8 + j);
+        x = ~x; /* a byte that is not zero: its high bit, then all eight side by side */
+        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
+        if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
+        mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
     }
     return mask;
 }
@@ -6657,9 +6695,10 @@ MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
 MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
+    uint64_t part = mm__gc_sliced(h) ? 3 : 4; /* CPython's quarter, or a third */
     if (count0 <= gc->threshold[0]) return -1;
     if (gc->count2 > gc->threshold[2] &&
-        gc->long_lived_pending * 4 >= gc->long_lived_total)
+        gc->long_lived_pending * part >= gc->long_lived_total)
         return 2;
     if (mm__gc_sliced(h) && gc->count1 > MM__SLICED_COUNT1) return 1;
     return gc->count1 > gc->threshold[1] ? 1 : 0;
@@ -10347,6 +10386,10 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__INVARIANT_DEEP
 #undef MM__KNOWN_IDLE
 #undef MM__LINK_SHIFT
+#undef MM__LITTLE_ENDIAN
+#undef MM__VG_DEFINED
+#undef MM__SLICED_COUNT1
+#undef MM__PART
 #undef MM__LIVE
 #undef MM__MAP_ANONYMOUS
 #undef MM__NOINLINE
