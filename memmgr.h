@@ -5612,9 +5612,9 @@ MM__PRIVATE void mm__count_visit(void *child, void *context)
     mm__count_ref(c->heap, c->trial, child);
 }
 
-MM__PRIVATE void mm__count_object(mm__heap *h, mm__trial *t, char *object)
+MM__PRIVATE void mm__count_object(mm__heap *h, mm__trial *t, char *object,
+                                  const mm_type *type)
 {
-    const mm_type *type = mm__type_at(mm__header_of(object)->type);
     if (MM__LIKELY(type->mm__.simple)) {
         const uint32_t *offset = type->mm__.ref_offsets, *end;
         for (end = offset + type->mm__.ref_count; offset != end; offset++) {
@@ -5639,7 +5639,7 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
             t->phase != MM__VERIFY_COUNT) /* there it may be only weakly dead */
             bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
         else
-            mm__count_object(h, t, object);
+            mm__count_object(h, t, object, mm_type_of(object));
         if (t->phase == MM__COUNT) t->members++;
     }
 }
@@ -5665,9 +5665,9 @@ MM__PRIVATE void mm__mark_visit(void *child, void *context)
     mm__mark_ref(c->heap, c->trial, child);
 }
 
-MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object)
+MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
+                                 const mm_type *type)
 {
-    const mm_type *type = mm__type_at(mm__header_of(object)->type);
     if (MM__LIKELY(type->mm__.simple)) {
         const uint32_t *offset = type->mm__.ref_offsets, *end;
         for (end = offset + type->mm__.ref_count; offset != end; offset++) {
@@ -5750,7 +5750,8 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
         if (n == 0) return true;
         object = ahead[first++ % MM__PREFETCHED];
         n--;
-        if (!(mm__header_of(object)->gc & MM__GC_GONE)) mm__mark_object(h, t, object);
+        if (!(mm__header_of(object)->gc & MM__GC_GONE))
+            mm__mark_object(h, t, object, mm_type_of(object));
         if (mm__out_of_budget(t, 1)) break;
     }
     while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
@@ -5770,7 +5771,7 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
             bytes[i] = MM__LIVE;
         }
         if (MM__UNLIKELY(mm__header_of(object)->gc & MM__GC_GONE)) continue;
-        mm__mark_object(h, t, object); /* the dying still hold what they refer to */
+        mm__mark_object(h, t, object, mm_type_of(object)); /* also of the dying */
     }
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
@@ -5831,6 +5832,7 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
+    if (MM__LIKELY(mm__plain(header, type))) return;
     if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
     if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
     if (!type->mm__.simple) t->outside++; /* vectors must be freed */
@@ -5990,7 +5992,7 @@ MM__PRIVATE void mm__clear_ref(mm__trial *t, char *slot)
 {
     void *child = mm__load(slot);
     if (child == NULL) return;
-    mm__store(slot, NULL);
+    if (t->hooks) mm__store(slot, NULL); /* nobody else will look */
     if ((uint8_t)(*mm__byte(child) - t->low) > MM__SATURATED) mm_decref(child);
 }
 
@@ -6696,8 +6698,11 @@ MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
     uint64_t part = mm__gc_sliced(h) ? 3 : 4; /* CPython's quarter, or a third */
+    int64_t  count2 = gc->count2;
+    if (mm__gc_sliced(h) && gc->threshold[1] > MM__SLICED_COUNT1)
+        count2 = count2 * (MM__SLICED_COUNT1 + 1) / (gc->threshold[1] + 1);
     if (count0 <= gc->threshold[0]) return -1;
-    if (gc->count2 > gc->threshold[2] &&
+    if (count2 > (int64_t)gc->threshold[2] &&
         gc->long_lived_pending * part >= gc->long_lived_total)
         return 2;
     if (mm__gc_sliced(h) && gc->count1 > MM__SLICED_COUNT1) return 1;
