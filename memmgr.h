@@ -5328,6 +5328,31 @@ MM__PRIVATE uint8_t *mm__byte(const void *object)
     return u->bytes + ((offset * u->scale) >> 40);
 }
 
+/* mm__byte for many objects, most of them of one unit: its table entry at hand. */
+typedef struct mm__lens {
+    uintptr_t unit, base; /* which unit; where its pool starts                     */
+    uint64_t  scale;
+    uint8_t  *bytes;
+} mm__lens;
+
+MM__NOINLINE void mm__lens_turn(mm__lens *lens, const void *object)
+{
+    const mm__arena *arena = mm__A(object);
+    const mm__unit  *u = &arena->unit[((uintptr_t)object & MM__ARENA_MASK) >>
+                                     MM__POOL_SHIFT];
+    lens->unit = (uintptr_t)object >> MM__POOL_SHIFT;
+    lens->base = (uintptr_t)arena + u->base;
+    lens->scale = u->scale;
+    lens->bytes = u->bytes;
+}
+
+MM__INLINE uint8_t *mm__byte_through(mm__lens *lens, const void *object)
+{
+    if (MM__UNLIKELY((uintptr_t)object >> MM__POOL_SHIFT != lens->unit))
+        mm__lens_turn(lens, object);
+    return lens->bytes + (((uintptr_t)object - lens->base) * lens->scale >> 40);
+}
+
 /* -- the mark stack -- */
 
 MM__PRIVATE bool mm__stack_grow(mm__heap *h, mm__stack *s)
@@ -5564,9 +5589,11 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 /* -- count -- */
 
-MM__PRIVATE void mm__count_ref(mm__heap *h, mm__trial *t, void *child)
+MM__INLINE void mm__count_ref(mm__heap *h, mm__trial *t, mm__lens *lens, uint8_t low,
+                              void *child)
 {
-    uint8_t *byte = mm__byte(child), value = *byte, n = (uint8_t)(value - t->low);
+    uint8_t *byte = mm__byte_through(lens, child), value = *byte;
+    uint8_t  n = (uint8_t)(value - low);
     if (MM__LIKELY(n < MM__SATURATED))
         *byte = (uint8_t)(value + 1);
     else if (n == MM__SATURATED)
@@ -5604,44 +5631,68 @@ MM__PRIVATE bool mm__large_later(mm__heap *h, mm__trial *t, void *object,
     return false;
 }
 
-typedef struct mm__context { mm__heap *heap; mm__trial *trial; } mm__context;
+typedef struct mm__context {
+    mm__heap  *heap;
+    mm__trial *trial;
+    mm__lens  *lens;
+} mm__context;
 
 MM__PRIVATE void mm__count_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__count_ref(c->heap, c->trial, child);
+    mm__count_ref(c->heap, c->trial, c->lens, c->trial->low, child);
 }
 
-MM__PRIVATE void mm__count_object(mm__heap *h, mm__trial *t, char *object,
-                                  const mm_type *type)
+MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
+                                   void *object, const mm_type *type)
 {
-    if (MM__LIKELY(type->mm__.simple)) {
-        const uint32_t *offset = type->mm__.ref_offsets, *end;
-        for (end = offset + type->mm__.ref_count; offset != end; offset++) {
-            void *child = mm__load(object + *offset);
-            if (child) mm__count_ref(h, t, child);
-        }
-    } else if (!mm__large_later(h, t, object, type)) {
-        mm__context context = {h, t};
+    mm__context context = {h, t, lens};
+    if (!mm__large_later(h, t, object, type))
         mm__visit_refs(object, type, mm__count_visit, &context);
+}
+
+MM__INLINE void mm__count_object(mm__heap *h, mm__trial *t, mm__lens *lens,
+                                 char *object, const mm_type *type)
+{
+    const uint32_t *offset = type->mm__.ref_offsets,
+                   *end = offset + type->mm__.ref_count;
+    uint8_t         low = t->low;
+    if (MM__UNLIKELY(!type->mm__.simple)) mm__count_shaped(h, t, lens, object, type);
+    for (; offset != end; offset++) {
+        void *child = mm__load(object + *offset);
+        if (child) mm__count_ref(h, t, lens, low, child);
     }
+}
+
+/* The type of an object, the last one being at hand. */
+MM__INLINE const mm_type *mm__type_near(const mm_header *header, const mm_type *near)
+{
+    return near && near->mm__.id == header->type ? near : mm__type_at(header->type);
 }
 
 MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size, members = 0;
+    const mm_type *type = NULL;
+    mm__lens lens;
+    mm__lens_turn(&lens, first);
     for (; mask; mask &= mask - 1) {
-        unsigned i = mm__ctz(mask);
-        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
+        unsigned   i = mm__ctz(mask);
+        char      *object = first + i * size;
+        mm_header *header = mm__header_of(object);
         if (bytes[i] == MM__LIVE) continue;
-        if (MM__UNLIKELY(mm__header_of(object)->flags & MM__F_DEAD) &&
-            t->phase != MM__VERIFY_COUNT) /* there it may be only weakly dead */
+        members++;
+        if (MM__UNLIKELY(header->flags & MM__F_DEAD) && t->phase != MM__VERIFY_COUNT) {
             bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
-        else
-            mm__count_object(h, t, object, mm_type_of(object));
-        if (t->phase == MM__COUNT) t->members++;
+            continue;            /* (in VERIFY it is only weakly dead) */
+        }
+        type = mm__type_near(header, type);
+        mm__count_object(h, t, &lens, object, type);
     }
+    if (t->phase == MM__COUNT) t->members += members;
 }
 
 /* -- mark -- */
@@ -5651,9 +5702,9 @@ MM__PRIVATE uint64_t mm__position(const void *object)
     return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
 }
 
-MM__PRIVATE void mm__mark_ref(mm__heap *h, mm__trial *t, void *child)
+MM__INLINE void mm__mark_ref(mm__heap *h, mm__trial *t, mm__lens *lens, void *child)
 {
-    uint8_t *byte = mm__byte(child);
+    uint8_t *byte = mm__byte_through(lens, child);
     if ((uint8_t)(*byte - t->low) > MM__SATURATED) return;
     *byte = MM__LIVE;
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
@@ -5662,21 +5713,26 @@ MM__PRIVATE void mm__mark_ref(mm__heap *h, mm__trial *t, void *child)
 MM__PRIVATE void mm__mark_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__mark_ref(c->heap, c->trial, child);
+    mm__mark_ref(c->heap, c->trial, c->lens, child);
 }
 
-MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
-                                 const mm_type *type)
+MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
+                                  void *object, const mm_type *type)
 {
-    if (MM__LIKELY(type->mm__.simple)) {
-        const uint32_t *offset = type->mm__.ref_offsets, *end;
-        for (end = offset + type->mm__.ref_count; offset != end; offset++) {
-            void *child = mm__load(object + *offset);
-            if (child) mm__mark_ref(h, t, child);
-        }
-    } else if (!mm__large_later(h, t, object, type)) {
-        mm__context context = {h, t};
+    mm__context context = {h, t, lens};
+    if (!mm__large_later(h, t, object, type))
         mm__visit_refs(object, type, mm__mark_visit, &context);
+}
+
+MM__INLINE void mm__mark_object(mm__heap *h, mm__trial *t, mm__lens *lens, char *object,
+                                const mm_type *type)
+{
+    const uint32_t *offset = type->mm__.ref_offsets,
+                   *end = offset + type->mm__.ref_count;
+    if (MM__UNLIKELY(!type->mm__.simple)) mm__mark_shaped(h, t, lens, object, type);
+    for (; offset != end; offset++) {
+        void *child = mm__load(object + *offset);
+        if (child) mm__mark_ref(h, t, lens, child);
     }
 }
 
@@ -5689,7 +5745,8 @@ MM__PRIVATE bool mm__phase_counts(mm__phase phase)
 MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 {
     const mm_type *type = mm_type_of(t->part_of);
-    mm__context    context = {h, t};
+    mm__lens       lens = {0, 0, 0, NULL};
+    mm__context    context = {h, t, &lens};
     mm_visit_fn visit = mm__phase_counts(t->phase) ? mm__count_visit : mm__mark_visit;
     size_t      n, end;
     char       *at;
@@ -5739,8 +5796,9 @@ MM__PRIVATE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
 /* Mark what the stack holds; objects are fetched ahead. False: out of budget. */
 MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
-    char  *ahead[MM__PREFETCHED];
-    size_t first = 0, n = 0;
+    char    *ahead[MM__PREFETCHED];
+    size_t   first = 0, n = 0;
+    mm__lens lens = {0, 0, 0, NULL};
     for (;;) {
         char *object;
         while (n < MM__PREFETCHED && (object = (char *)mm__stack_pop(h, &t->marks))) {
@@ -5751,7 +5809,7 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
         object = ahead[first++ % MM__PREFETCHED];
         n--;
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
-            mm__mark_object(h, t, object, mm_type_of(object));
+            mm__mark_object(h, t, &lens, object, mm_type_of(object));
         if (mm__out_of_budget(t, 1)) break;
     }
     while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
@@ -5762,16 +5820,24 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
                                uint64_t mask)
 {
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size;
+    uint64_t start = mm__position(first);
+    const mm_type *type = NULL;
+    mm__lens lens;
+    mm__lens_turn(&lens, first);
     for (; mask; mask &= mask - 1) {
-        unsigned i = mm__ctz(mask);
-        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
-        t->position = mm__position(object);
+        unsigned   i = mm__ctz(mask);
+        char      *object = first + i * size;
+        mm_header *header = mm__header_of(object);
+        t->position = start + i * size;
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
             bytes[i] = MM__LIVE;
         }
-        if (MM__UNLIKELY(mm__header_of(object)->gc & MM__GC_GONE)) continue;
-        mm__mark_object(h, t, object, mm_type_of(object)); /* also of the dying */
+        if (MM__UNLIKELY(header->gc & MM__GC_GONE)) continue;
+        type = mm__type_near(header, type);
+        mm__mark_object(h, t, &lens, object, type); /* the dying hold things, too */
     }
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
@@ -5988,20 +6054,21 @@ MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
 }
 
 /* Drop a reference from the trash; those inside the trash just vanish. */
-MM__PRIVATE void mm__clear_ref(mm__trial *t, char *slot)
+MM__INLINE void mm__clear_ref(mm__trial *t, mm__lens *lens, char *slot)
 {
     void *child = mm__load(slot);
     if (child == NULL) return;
     if (t->hooks) mm__store(slot, NULL); /* nobody else will look */
-    if ((uint8_t)(*mm__byte(child) - t->low) > MM__SATURATED) mm_decref(child);
+    if ((uint8_t)(*mm__byte_through(lens, child) - t->low) > MM__SATURATED)
+        mm_decref(child);
 }
 
-MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, char *object,
+MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, mm__lens *lens, char *object,
                                 const mm_slot *slot)
 {
     size_t n;
     char  *at = mm__slot_refs(object, slot, &n);
-    for (size_t i = 0; i < n; i++) mm__clear_ref(t, at + i * sizeof(void *));
+    for (size_t i = 0; i < n; i++) mm__clear_ref(t, lens, at + i * sizeof(void *));
     if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
         mm__slot_set_count(object, slot, 0);
     if (slot->kind == MM_SLOT_VECTOR && at) {
@@ -6013,16 +6080,19 @@ MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, char *object,
 MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    mm__lens lens;
+    mm__lens_turn(&lens, first);
     for (; mask; mask &= mask - 1) {
-        char *object = (char *)mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        char *object = first + mm__ctz(mask) * (size_t)pool->size;
         const mm_type *type = mm__type_at(mm__header_of(object)->type);
         if (MM__LIKELY(type->mm__.simple)) {
             for (uint32_t i = 0; i < type->mm__.ref_count; i++)
-                mm__clear_ref(t, object + type->mm__.ref_offsets[i]);
+                mm__clear_ref(t, &lens, object + type->mm__.ref_offsets[i]);
             continue;
         }
         for (uint32_t i = 0; i < type->mm__.all_count; i++)
-            mm__clear_slot(h, t, object, &type->mm__.all_slots[i]);
+            mm__clear_slot(h, t, &lens, object, &type->mm__.all_slots[i]);
         if (type->clear) type->clear(object);
     }
 }
