@@ -2506,6 +2506,7 @@ enum {
 struct mm__bpool {
     uint64_t *bits;    /* MM__TABLES tables of MM__WORDS words                    */
     uint64_t  sum;     /* bit w: word w of MM__FREE is not zero                   */
+    uint64_t  young_sum; /* bit w: word w of MM__YOUNG0 or 1 may not be zero        */
     char     *blocks;  /* the first one                                          */
     uint32_t  size, count, free;
     uint16_t  cache;   /* cache index, 0: a unit of page runs                     */
@@ -2625,7 +2626,7 @@ typedef struct mm__gc {
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
     mm__excess_table excess[2];   /* of low and high trials                       */
-    mm__bpool *young_pools;
+    mm__bpool *young_pools, *young_sorted; /* from the latter on in address order   */
     mm_weakref *calls, **calls_end; /* whose callbacks are due                     */
     void     *deferred;           /* large dead objects, to be freed after a trial */
     mm_gc_generation_stats stats[3];
@@ -2944,6 +2945,8 @@ MM__PRIVATE void mm__class_init(mm__class *k, unsigned index)
      A5  an arena is in heap->open exactly if it has free pages and is not the spare
      A6  tables other than MM__FREE have bits only where MM__FREE has none, but for
          MM__YOUNG0, which may name free blocks
+     A7  a pool with a bit in MM__YOUNG0 or 1 is in the list of young pools, and its
+         young_sum has the word
    ============================================================================ */
 
 MM__PRIVATE uint64_t *mm__table(const mm__bpool *pool, int table)
@@ -3400,6 +3403,7 @@ MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *poo
                 arena->unit[pool->unit].bytes + (u - pool->unit) * MM__POOL_SIZE / 16;
     }
     if (tables > 1) memset(arena->unit[pool->unit].bytes, 0, pool->count);
+    pool->young_sum = 0;
     pool->count = 0;
     mm__pages_set(arena, pool->unit * MM__UNIT_PAGES, span * MM__UNIT_PAGES, true);
     mm__arena_released(h, arena);
@@ -3478,6 +3482,7 @@ MM__PRIVATE void mm__blocks_left_pool(mm__heap *h, mm__bpool *pool, size_t w,
                                       uint64_t taken)
 {
     mm__table(pool, MM__YOUNG0)[w] |= taken;
+    pool->young_sum |= UINT64_C(1) << w;
     mm__young_link(h, pool);
     if (mm__blackening(h)) {
         uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
@@ -3762,6 +3767,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
     mm__bpool **at = &h->gc.young_pools;
     if (!pool->young) return;
     while (*at != pool) at = &(*at)->next_young;
+    if (h->gc.young_sorted == pool) h->gc.young_sorted = pool->next_young;
     *at = pool->next_young;
     pool->young = false;
     mm__A(pool)->young--;
@@ -4854,6 +4860,7 @@ MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
     mm__table(pool, MM__SUSPECT)[x / 64] &= ~bit;
     mm__table(pool, MM__FROZEN)[x / 64] &= ~bit;
     mm__table(pool, MM__YOUNG0)[x / 64] |= bit;
+    pool->young_sum |= UINT64_C(1) << x / 64;
     mm__young_link(h, pool);
 }
 
@@ -4948,7 +4955,10 @@ MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object, const mm_type *t
     header->rc = 1;
     header->flags = (uint8_t)((header->flags & ~MM__F_DEAD) | MM__F_FINALIZED);
     if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
-    if (--header->rc != 0) return true;
+    if (--header->rc != 0) {
+        h->gc.promoted++; /* who holds it now, nobody has looked at */
+        return true;
+    }
     header->flags |= MM__F_DEAD;
     return false;
 }
@@ -5541,7 +5551,9 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
     bool   trash = t->phase > MM__CONDEMN;
     while (t->at.word < words) {
         size_t   w = t->at.word++;
-        uint64_t mask = mm__trial_word(t, pool, w, trash);
+        uint64_t mask;
+        if (t->low && !(pool->young_sum >> w & 1)) continue;
+        mask = mm__trial_word(t, pool, w, trash);
         if (mask == 0) continue;
         fn(h, t, pool, w, mask);
         if (mm__out_of_budget(t, mm__cheap(t->phase) ? 1 : mm__popcount(mask)))
@@ -6149,13 +6161,14 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 
 /* -- pools that may hold young objects -- */
 
-MM__PRIVATE bool mm__pool_young(const mm__bpool *pool)
+MM__PRIVATE bool mm__pool_young(mm__bpool *pool)
 {
-    size_t words = mm__pool_words(pool);
-    for (size_t w = 0; w < words; w++)
-        if (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w])
-            return true;
-    return false;
+    for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
+        unsigned w = mm__ctz(rest);
+        if (!(mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]))
+            pool->young_sum &= ~(UINT64_C(1) << w);
+    }
+    return pool->young_sum != 0;
 }
 
 /* Put the pools in address order. */
@@ -6184,14 +6197,24 @@ MM__PRIVATE mm__bpool *mm__young_sort(mm__bpool *list)
     return mm__young_merge(mm__young_sort(list), mm__young_sort(second));
 }
 
+/* Only what came since the last time is out of order, in front. */
+MM__PRIVATE void mm__young_order(mm__heap *h)
+{
+    mm__bpool **end = &h->gc.young_pools, *sorted = h->gc.young_sorted;
+    while (*end && *end != sorted) end = &(*end)->next_young;
+    *end = NULL;
+    h->gc.young_pools = mm__young_merge(mm__young_sort(h->gc.young_pools), sorted);
+    h->gc.young_sorted = h->gc.young_pools;
+}
+
 /* Members get the byte that says "no reference counted yet". */
 MM__PRIVATE void mm__young_prepare(mm__heap *h, mm__trial *t)
 {
-    h->gc.young_pools = mm__young_sort(h->gc.young_pools);
+    mm__young_order(h);
     for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young) {
-        size_t   words = mm__pool_words(pool);
         uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes;
-        for (size_t w = 0; w < words; w++) {
+        for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
+            unsigned w = mm__ctz(rest);
             mm__table(pool, MM__YOUNG0)[w] &= ~mm__table(pool, MM__FREE)[w];
             mm__bytes_set(bytes + w * 64, mm__set_word(pool, w, t->set), t->low);
         }
@@ -6201,15 +6224,23 @@ MM__PRIVATE void mm__young_prepare(mm__heap *h, mm__trial *t)
 /* Pools without young objects leave the list; empty ones go back. */
 MM__PRIVATE void mm__young_tidy(mm__heap *h)
 {
-    mm__bpool *pool = h->gc.young_pools, *next;
-    h->gc.young_pools = NULL;
+    mm__bpool *pool = h->gc.young_pools, *next, **end = &h->gc.young_pools;
+    mm__bpool *sorted = h->gc.young_sorted;
+    bool       in_order = false;
+    h->gc.young_pools = h->gc.young_sorted = NULL;
     for (; pool; pool = next) {
         mm__arena *arena = mm__A(pool);
         next = pool->next_young;
         pool->young = false;
         arena->young--;
+        if (pool == sorted) in_order = true;
         if (pool->free < pool->count && mm__pool_young(pool)) {
-            mm__young_link(h, pool);
+            pool->young = true;
+            arena->young++;
+            pool->next_young = NULL;
+            *end = pool;
+            end = &pool->next_young;
+            if (in_order && h->gc.young_sorted == NULL) h->gc.young_sorted = pool;
         } else if (pool->cache && pool->free == pool->count) {
             mm__pool_emptied(h, pool, true);
         } else if (!pool->cache && arena->head.kind == MM__KIND_TRACKED &&
@@ -6768,11 +6799,8 @@ MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
     uint64_t part = mm__gc_sliced(h) ? 3 : 4; /* CPython's quarter, or a third */
-    int64_t  count2 = gc->count2;
-    if (mm__gc_sliced(h) && gc->threshold[1] > MM__SLICED_COUNT1)
-        count2 = count2 * (MM__SLICED_COUNT1 + 1) / (gc->threshold[1] + 1);
     if (count0 <= gc->threshold[0]) return -1;
-    if (count2 > (int64_t)gc->threshold[2] &&
+    if (gc->count2 > gc->threshold[2] &&
         gc->long_lived_pending * part >= gc->long_lived_total)
         return 2;
     if (mm__gc_sliced(h) && gc->count1 > MM__SLICED_COUNT1) return 1;
@@ -6962,14 +6990,26 @@ MM__PRIVATE bool mm__each_word(mm__heap *h, mm__pool_word_fn fn, void *context)
     return true;
 }
 
+/* Without what waits in quarantine or in an object pool. */
+MM__PRIVATE uint64_t mm__living(const mm__heap *h, const mm__bpool *pool, size_t w)
+{
+    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w),
+             rest = used;
+    if (!h->zone && !h->pools) return used;
+    for (; rest; rest &= rest - 1) {
+        const void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
+        if (mm__header_of(object)->gc & MM__GC_GONE) used &= ~(rest & (0 - rest));
+    }
+    return used;
+}
+
 MM__PRIVATE bool mm__tally_word(mm__heap *h, mm__bpool *pool, size_t w, void *context)
 {
     mm_gc_stats *out = (mm_gc_stats *)context;
-    uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
+    uint64_t used = mm__living(h, pool, w);
     uint64_t y0 = used & mm__table(pool, MM__YOUNG0)[w];
     uint64_t y1 = used & mm__table(pool, MM__YOUNG1)[w];
     uint64_t frozen = used & mm__table(pool, MM__FROZEN)[w];
-    (void)h;
     out->tracked[0] += mm__popcount(y0);
     out->tracked[1] += mm__popcount(y1);
     out->frozen += mm__popcount(frozen);
@@ -9004,6 +9044,7 @@ MM__PRIVATE void mm__pool_rest(void *object)
     mm_header *header = mm__header_of(object);
     header->rc = 0;
     header->flags = (uint8_t)(header->flags | MM__F_DEAD);
+    header->gc |= MM__GC_GONE;
     mm__object_hide(mm__H(mm_heap_of(object)), object, true);
 }
 
@@ -10372,6 +10413,8 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
     bool *ok = (bool *)context;
     if (y0 & y1 & used) *ok = mm__broken(h, "A6", pool->blocks);
     if (y1 & ~used) *ok = mm__broken(h, "A6", pool->blocks);
+    if (((y0 | y1) & used) && !(pool->young && (pool->young_sum >> w & 1)))
+        *ok = mm__broken(h, "A7", pool->blocks);
     if (h->gc.collecting) return true;
     for (uint64_t mask = used; mask; mask &= mask - 1) {
         unsigned i = mm__ctz(mask);

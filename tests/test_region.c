@@ -399,7 +399,7 @@ static void test_out_of_memory(void **state)
             test_fill(blocks[n], size, (unsigned)n), n++;
         used = mm_region_used(&region);
         assert_int_equal(used, n * size);
-        if (n < TEST_COUNT(blocks)) {
+        if (n > 0 && n < TEST_COUNT(blocks)) {
             assert_int_equal(mm_last_status(heap), MM_ERR_NOMEM);
             assert_null(mm_region_grow(&region, blocks[n - 1], size, 32 * TEST_ARENA));
             assert_null(mm_region_printf(&region, "%0*d", (int)TEST_ARENA, 1));
