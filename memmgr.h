@@ -4315,9 +4315,9 @@ MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align)
 
 MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size)
 {
-    char *block = mm__debug_block_alloc(h, kind, size, 16);
-    char *p = block + MM__ZONE + sizeof(mm_header);
+    char *block = mm__debug_block_alloc(h, kind, size, 16), *p;
     if (block == NULL) return NULL;
+    p = block + MM__ZONE + sizeof(mm_header);
     mm__paint(h, block, block + mm__block_room(block), p, size, sizeof(mm_header));
     return p;
 }
@@ -6816,8 +6816,9 @@ MM__PRIVATE void mm__gc_assist(mm__heap *h)
     size_t   visits = MM__SLICE_VISITS;
     uint32_t us = gc->pause_us;
     gc->allocated += MM__SLICE_ALLOCATIONS;
-    if (gc->allocated > live / 6) visits *= 2, us = 0;
-    if (gc->allocated > live / 4) visits *= 8;
+    if (gc->allocated > live / 10) us = 0;
+    if (gc->allocated > live / 7) visits *= 2;
+    if (gc->allocated > live / 5) visits *= 8;
     mm__old_slice(h, visits, us);
 }
 

@@ -1575,6 +1575,161 @@ static void collection_inside_a_death(void **state)
     }
 }
 
+static bool fin_hold_by_a_new_object(Thing *self)
+{
+    Thing *fresh = thing(mm_heap_of(self), 9, NULL);
+    mm_set(&fresh->a, self);
+    mm_set_steal(&self->b, fresh);
+    return true;
+}
+
+/* An old object comes back by its count into a cycle with a new one: nobody loses a
+   reference to it any more, yet it is garbage. */
+static void old_object_back_by_its_count(void **state)
+{
+    int path;
+    (void)state;
+    for (path = 0; path < 4; path++) {
+        mm_heap *heap = gt_heap();
+        Thing *t = thing(heap, 1, fin_hold_by_a_new_object);
+        mm_gc_collect(heap, 2);
+        mm_gc_collect(heap, 2);
+        mm_decref(t);
+        assert_int_equal(gt.disposed[1], 0);
+        if (path == 1) mm_gc_collect(heap, 0);
+        if (path == 2) mm_gc_collect(heap, 1);
+        if (path == 3) gt_step_to_end(heap, 1);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt.disposed[1] + gt.disposed[9], 2);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+typedef struct Item {
+    void *a;
+} Item;
+MM_TYPE(Item, MM_REF(Item, a))
+
+/* Blocks that an object pool gives back between slices hold new objects next. */
+static void pool_shrinks_between_slices(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < 120; n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 300, 0), *trash = plain_ring(heap, 300, 0);
+        mm_pool_desc desc;
+        mm_pool *pool;
+        Item *fresh[40];
+        mm_weakref *ref[40];
+        long k;
+        memset(&desc, 0, sizeof desc);
+        desc.type = mm_typeof(Item);
+        desc.prefill = 40;
+        pool = mm_pool_create(heap, &desc);
+        assert_non_null(pool);
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n / 2; k++) gt_slice(heap, 1);
+        assert_int_equal(mm_pool_shrink(pool, 0), 40);
+        for (k = 0; k < 40; k++) {
+            fresh[k] = mm_new(heap, Item);
+            mm_set(&fresh[k]->a, live);
+            ref[k] = weak(fresh[k], NULL);
+        }
+        for (k = 0; k < n; k++) gt_slice(heap, 1);
+        for (k = 0; k < 40; k++) { /* not before: a get is what makes it safe */
+            assert_true(weak_alive(ref[k]));
+            mm_decref(ref[k]);
+            mm_decref(fresh[k]);
+        }
+        assert_int_equal(mm_refcount(live), 3);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        mm_pool_destroy(pool);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+static bool weak_count(mm_weakref *ref, void *user)
+{
+    (void)ref;
+    assert_true(mm_refcount(user) > 0);
+    gt_note("called");
+    return true;
+}
+
+/* The target of a weak reference dies by its count while the reference, and what it
+   owns, wait in the garbage of a sliced collection. */
+static void target_dies_before_its_condemned_reference(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < 80; n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 300, 0);
+        Thing *target = thing(heap, 1, NULL), *trash = thing_loop(heap, 2, NULL);
+        Thing *owned = thing(heap, 3, NULL);
+        long k;
+        mm_set_steal(&owned->a, thing(heap, 4, NULL));
+        mm_decref(weak(owned, NULL)); /* it has been weakly referenced */
+        assert_true(mm_handle_of(owned->a) != 0);
+        trash->b = mm_weakref_new_owning(target, weak_count, owned);
+        mm_decref(owned);
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n; k++) gt_slice(heap, 1);
+        mm_decref(target);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt.disposed[1] + gt.disposed[2], 2);
+        assert_int_equal(gt.disposed[3] + gt.disposed[4], 2);
+        assert_int_equal(gt_objects(heap), 300);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
+/* An object dies between slices, its block is used again, and the next one there dies
+   in a young collection: what the old one left on the mark stack is not followed. */
+static void block_used_twice_between_slices(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < 120; n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live, *trash, *holder[30];
+        Hidden *old[30];
+        long k;
+        for (k = 0; k < 30; k++) old[k] = hidden(heap, 4);
+        live = plain_ring(heap, 300, 0);
+        trash = plain_ring(heap, 300, 0);
+        for (k = 0; k < 30; k++) { /* at higher addresses: marking comes back */
+            holder[k] = plain(heap, -1);
+            holder[k]->a = old[k];
+        }
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n; k++) gt_slice(heap, 1);
+        for (k = 0; k < 30; k++) mm_clear(&holder[k]->a);
+        for (k = 0; k < 30; k++) {
+            Hidden *h = hidden(heap, 4);
+            mm_set(&h->items[0], h);
+            mm_decref(h);
+        }
+        mm_gc_collect(heap, 0);
+        gt_step_to_end(heap, 0);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 330);
+        for (k = 0; k < 30; k++) mm_decref(holder[k]);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
 static void heaps_do_not_see_each_other(void **state)
 {
     mm_heap *one = gt_heap(), *two = gt_heap();
@@ -1636,6 +1791,10 @@ int main(void)
         cmocka_unit_test(frozen_objects_lose_the_references_of_trash),
         cmocka_unit_test(old_and_young_garbage_after_slices),
         cmocka_unit_test(collection_inside_a_death),
+        cmocka_unit_test(old_object_back_by_its_count),
+        cmocka_unit_test(pool_shrinks_between_slices),
+        cmocka_unit_test(target_dies_before_its_condemned_reference),
+        cmocka_unit_test(block_used_twice_between_slices),
         cmocka_unit_test(heaps_do_not_see_each_other),
     };
     return cmocka_run_group_tests_name("gc", tests, NULL, NULL);
