@@ -1249,6 +1249,9 @@ MM_API bool mm_audit_held(void *object, uint64_t outside, mm_write_fn write,
     (((uint64_t)MM_VERSION << 32) | (uint64_t)(sizeof(mm_heap_desc) << 8) |         \
      (uint64_t)(MEMMGR_SMALL != 0))
 
+/* The header is 8 bytes, or this does not compile. */
+typedef char mm__header_has_8_bytes[sizeof(mm_header) == 8 ? 1 : -1];
+
 /* header.flags */
 enum {
     MM__F_FINALIZED = 1, /* the finalizer has run                                */
