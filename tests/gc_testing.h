@@ -219,6 +219,24 @@ GT_FN long gt_scale(long full, long quick)
     return text != NULL && text[0] != 0 && text[0] != '0' ? quick : full;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define GT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GT_SANITIZED 1
+#endif
+#endif
+#ifndef GT_SANITIZED
+#define GT_SANITIZED 0
+#endif
+
+/* Neither under AddressSanitizer nor under Valgrind, which puts its library first. */
+GT_FN bool gt_native(void)
+{
+    const char *preload = getenv("LD_PRELOAD");
+    return !GT_SANITIZED && (preload == NULL || strstr(preload, "vgpreload") == NULL);
+}
+
 /* Everything to the oldest generation without a collection that looks at it. */
 GT_FN void gt_make_old(mm_heap *heap)
 {
