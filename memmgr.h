@@ -5669,12 +5669,14 @@ MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
 MM__INLINE void mm__count_object(mm__heap *h, mm__trial *t, mm__lens *lens,
                                  char *object, const mm_type *type)
 {
-    const uint32_t *offset = type->mm__.ref_offsets,
-                   *end = offset + type->mm__.ref_count;
-    uint8_t         low = t->low;
-    if (MM__UNLIKELY(!type->mm__.simple)) mm__count_shaped(h, t, lens, object, type);
-    for (; offset != end; offset++) {
-        void *child = mm__load(object + *offset);
+    const uint32_t *offset = type->mm__.ref_offsets;
+    uint8_t low = t->low;
+    if (MM__UNLIKELY(!type->mm__.simple)) {
+        mm__count_shaped(h, t, lens, object, type);
+        return;
+    }
+    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+        void *child = mm__load(object + offset[i]);
         if (child) mm__count_ref(h, t, lens, low, child);
     }
 }
@@ -5739,14 +5741,16 @@ MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
         mm__visit_refs(object, type, mm__mark_visit, &context);
 }
 
-MM__INLINE void mm__mark_object(mm__heap *h, mm__trial *t, mm__lens *lens, char *object,
-                                const mm_type *type)
+MM__INLINE void mm__mark_object(mm__heap *h, mm__trial *t, mm__lens *lens,
+                                 char *object, const mm_type *type)
 {
-    const uint32_t *offset = type->mm__.ref_offsets,
-                   *end = offset + type->mm__.ref_count;
-    if (MM__UNLIKELY(!type->mm__.simple)) mm__mark_shaped(h, t, lens, object, type);
-    for (; offset != end; offset++) {
-        void *child = mm__load(object + *offset);
+    const uint32_t *offset = type->mm__.ref_offsets;
+    if (MM__UNLIKELY(!type->mm__.simple)) {
+        mm__mark_shaped(h, t, lens, object, type);
+        return;
+    }
+    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+        void *child = mm__load(object + offset[i]);
         if (child) mm__mark_ref(h, t, lens, child);
     }
 }
@@ -6150,6 +6154,10 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t mask)
 {
     mm__table(pool, MM__TRASH)[w] &= ~mask;
+    if (t->low && mm__blackening(h)) /* the old trial's stack may name the block */
+        for (uint64_t rest = mask; rest; rest &= rest - 1)
+            mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->gc |=
+                MM__GC_GONE;
     if (pool->cache) {
         mm__release_small(h, t, pool, w, mask);
         return;
@@ -7487,14 +7495,14 @@ MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
 }
 
 /* Of a list of dead references, keep those that will be called, with a reference. */
-MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list, bool in_trial)
+MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list)
 {
     mm_weakref *first = NULL, **end = &first, *next;
     for (; list; list = next) {
         next = list->next;
         list->next = list->prev = NULL;
         if ((!list->callback && !list->owned) || mm__weakref_dying(list)) continue;
-        if (in_trial && mm__in_trash(list)) continue;
+        if (mm__in_trash(list) || !mm__found(list)) continue; /* trash itself: silent */
         mm_incref(list);
         *end = list;
         end = &list->next;
@@ -7505,7 +7513,7 @@ MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list, bool in_trial)
 /* By count: kill, then call, newest first. */
 MM__PRIVATE void mm__weak_died(mm__heap *h, void *object)
 {
-    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object), false), *next;
+    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object)), *next;
     for (; list; list = next) {
         next = list->next;
         list->next = NULL;
@@ -7516,7 +7524,7 @@ MM__PRIVATE void mm__weak_died(mm__heap *h, void *object)
 /* By the collector: kill now, call when all of the trash is weakly dead. */
 MM__PRIVATE void mm__weak_condemned(mm__heap *h, void *object)
 {
-    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object), true);
+    mm_weakref *list = mm__weak_callers(mm__weak_kill(h, object));
     if (list == NULL) return;
     if (h->gc.calls == NULL) h->gc.calls_end = &h->gc.calls;
     *h->gc.calls_end = list;
