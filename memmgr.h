@@ -4908,7 +4908,10 @@ MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
     mm__object_hide(h, object, false);
     mm__header_of(object)->rc = 0;
     mm__header_of(object)->gc |= MM__GC_GONE;
-    if (mm__header_of(object)->flags & MM__F_TRACKED) mm__note_reuse(h, object);
+    if (mm__header_of(object)->flags & MM__F_TRACKED) {
+        mm__note_reuse(h, object);
+        mm__trial_forget(h, object); /* its byte: the next object there is black */
+    }
     if (h->gc.old.phase != MM__IDLE && mm__defer_free(h, object)) return;
     mm__object_memory_free(h, object);
 }
@@ -5158,6 +5161,8 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     mm__drain(h, mark);
 }
 
+MM__PRIVATE bool mm__in_trash(const void *object);
+
 MM_API void mm__decref_slow(const void *object)
 {
     mm_header *header = mm__header_of(object);
@@ -5169,6 +5174,8 @@ MM_API void mm__decref_slow(const void *object)
         if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
+    } else if (rc == 0 && (header->flags & MM__F_TRACKED) && mm__in_trash(p)) {
+        mm__die(mm__H(mm_heap_of(p)), p); /* condemned, but gone before it was judged */
     } else if (rc < MM__IMMORTAL / 2) {
         header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
     } else {
@@ -7427,7 +7434,7 @@ MM__PRIVATE mm_weakref *mm__weak_shared(const mm__weak_entry *e)
     mm_weakref *first = e ? e->refs : NULL;
     if (first == NULL || first->callback || mm_type_of(first) != &mm__weakref_type)
         return NULL;
-    return mm__weakref_dying(first) ? NULL : first;
+    return mm__weakref_dying(first) || mm__in_trash(first) ? NULL : first;
 }
 
 MM__PRIVATE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
