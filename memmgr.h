@@ -148,10 +148,8 @@
 #define MM__INLINE static inline MM__UNUSED
 
 #ifdef __cplusplus
-#define MM__EXTERN_C extern "C"
 #define MM__CAST(T, e) static_cast<T>(e)
 #else
-#define MM__EXTERN_C
 #define MM__CAST(T, e) ((T)(e))
 #endif
 
@@ -1660,12 +1658,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__VG_DEFINED(p, n) ((void)(p), (void)(n))
 #endif
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MM__TSAN 1
-#endif
-#endif
-
 MM__PRIVATE unsigned mm__ctz(uint64_t x)
 {
 #if defined(__GNUC__)
@@ -2540,7 +2532,7 @@ struct mm__arena {
     uint32_t       first_unit;  /* units before it hold the side tables           */
     uint32_t       free_pages;
     uint32_t       young;       /* its pools in the list of young ones            */
-    bool           huge_pages, listed, guarded;
+    bool           listed, guarded;
     mm__arena     *next, *prev; /* of its kind, with free pages                   */
     uint64_t       pages[(MM__PAGES + 63) / 64]; /* 1: free                       */
     uint64_t       clean[(MM__PAGES + 63) / 64]; /* 1: not in memory, see purge    */
@@ -2647,7 +2639,6 @@ typedef struct mm__gc {
 typedef struct mm__weak_entry {
     void          *object;
     mm_weakref    *refs;       /* the shared one first, then newest to oldest      */
-    mm_finalizer  *finalizers; /* newest first                                    */
     uint64_t       place;      /* of its handle, plus 1                            */
 } mm__weak_entry;
 
@@ -3137,14 +3128,13 @@ MM__PRIVATE void mm__arena_close(mm__heap *h, mm__arena *arena)
     if (arena->next) arena->next->prev = arena->prev;
 }
 
-MM__PRIVATE bool mm__arena_want_huge(mm__heap *h, void *arena)
+MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena)
 {
     mm_huge_pages mode = h->desc.huge_pages;
     size_t large = (size_t)8 << 20;
-    if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return false;
-    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return false;
+    if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
+    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return;
     mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
-    return true;
 }
 
 MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
@@ -3173,7 +3163,6 @@ MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
 MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
 {
     mm__arena *arena = h->spare[kind];
-    bool       huge_pages;
     if (arena) {
         h->spare[kind] = NULL;
         mm__arena_open(h, arena);
@@ -3181,8 +3170,7 @@ MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
     if (arena == NULL) return NULL;
-    huge_pages = mm__arena_want_huge(h, arena); /* before the first touch */
-    arena->huge_pages = huge_pages;
+    mm__arena_want_huge(h, arena); /* before the first touch */
     arena->head.heap = &h->front;
     arena->head.kind = kind;
     arena->size = MM__ARENA_SIZE;
@@ -7337,7 +7325,7 @@ MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
 MM__PRIVATE bool mm__weak_grow(mm__heap *h)
 {
     mm__weak old = h->weak, *weak = &h->weak;
-    size_t   capacity = old.capacity ? old.capacity * 2 : MM__PAGE / sizeof *old.entry;
+    size_t   capacity = old.capacity ? old.capacity * 2 : 128; /* 2^n */
     mm__weak_entry *entry =
         (mm__weak_entry *)mm__obtain(h, capacity * sizeof *entry, MM__PAGE);
     if (entry == NULL) return false;
@@ -10553,7 +10541,6 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__SMALL_MAX
 #undef MM__STEP_YOUNG
 #undef MM__STR_INLINE
-#undef MM__TSAN
 #undef MM__TYPE_MAX
 #undef MM__UNIT_PAGES
 #undef MM__UNLIKELY
