@@ -1575,11 +1575,13 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__COLD static __attribute__((unused, noinline, cold))
 #define MM__NOINLINE static __attribute__((unused, noinline))
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
 #define MM__PRIVATE static
 #define MM__COLD static
 #define MM__NOINLINE static
 #define MM__PREFETCH(p) ((void)0)
+#define MM__PREFETCH_WRITE(p) ((void)0)
 #endif
 #define MM__UNLIKELY(x) (!MM__LIKELY(!(x)))
 
@@ -3414,18 +3416,6 @@ MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
     mm__units_release(h, mm__A(pool), pool);
 }
 
-/* n blocks of `pool` in word w (the bits of mask) become free. */
-MM__PRIVATE void mm__pool_put(mm__heap *h, mm__bpool *pool, size_t w, uint64_t mask)
-{
-    mm__class *k = &h->klass[pool->cache];
-    uint32_t   n = mm__popcount(mask);
-    mm__table(pool, MM__FREE)[w] |= mask;
-    pool->sum |= UINT64_C(1) << w;
-    if (pool->free == 0) mm__queue_push(k, pool);
-    pool->free += n;
-    k->free_blocks += n;
-}
-
 /* ============================================================================
    >>block   Blocks: caches, refill and flush, runs, huge blocks
 
@@ -3493,8 +3483,11 @@ MM__PRIVATE uint32_t mm__pool_take(mm__heap *h, mm__bpool *pool, void **slot,
         unsigned w = mm__ctz(pool->sum);
         uint64_t word = bits[w], rest = word;
         char    *first = pool->blocks + (size_t)w * 64 * pool->size;
-        for (; rest && left; rest &= rest - 1)
-            slot[--left] = first + (size_t)mm__ctz(rest) * pool->size;
+        for (; rest && left; rest &= rest - 1) {
+            char *block = first + (size_t)mm__ctz(rest) * pool->size;
+            MM__PREFETCH_WRITE(block);
+            slot[--left] = block;
+        }
         bits[w] = rest;
         if (!rest) pool->sum &= pool->sum - 1;
         if (tracked) mm__blocks_left_pool(h, pool, w, word & ~rest);
@@ -3532,41 +3525,80 @@ MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
     return *cache->top;
 }
 
-/* Keeps A2..A4. A bit that is 1 already is a block freed twice. */
-MM__PRIVATE void mm__flush_word(mm__heap *h, mm__bpool *pool, size_t w, uint64_t mask)
+/* Blocks of the word that are free already; returns the others. */
+MM__COLD uint64_t mm__freed_twice(mm__heap *h, const mm__bpool *pool, size_t w,
+                                  uint64_t mask)
 {
-    uint64_t twice = mm__table(pool, MM__FREE)[w] & mask;
-    if (MM__UNLIKELY(twice != 0)) {
-        char *p = pool->blocks + (w * 64 + mm__ctz(twice)) * pool->size;
-        mm__bug(h, "block %p of %u bytes was freed twice", (void *)p, pool->size);
-        mask &= ~twice;
-    }
-    if (mask == 0) return;
-    h->small_bytes -= mm__popcount(mask) * (size_t)pool->size;
-    mm__pool_put(h, pool, w, mask);
+    uint64_t twice = pool->count ? mm__table(pool, MM__FREE)[w] & mask : mask;
+    char    *p = pool->blocks + (w * 64 + mm__ctz(twice)) * pool->size;
+    mm__bug(h, "block %p of %u bytes was freed twice", (void *)p, pool->size);
+    return mask & ~twice;
 }
 
-/* Return the blocks slot[0..n) of one class to their pools. */
+/* n blocks of `pool` in word w (the bits of mask) become free. Keeps A2..A4. */
+MM__INLINE void mm__pool_put(mm__class *k, mm__bpool *pool, size_t w, uint64_t mask,
+                             uint32_t n)
+{
+    uint64_t *word = &mm__table(pool, MM__FREE)[w];
+    if (*word == 0) pool->sum |= UINT64_C(1) << w;
+    *word |= mask;
+    if (MM__UNLIKELY(pool->free == 0)) mm__queue_push(k, pool);
+    pool->free += n;
+}
+
+/* A bit that is 1 already is a block freed twice. Returns how many there were. */
+MM__INLINE uint32_t mm__flush_word(mm__heap *h, mm__class *k, mm__bpool *pool, size_t w,
+                                   uint64_t mask)
+{
+    uint32_t n = 1;
+    if (MM__UNLIKELY((mm__table(pool, MM__FREE)[w] & mask) || pool->count == 0))
+        if (!(mask = mm__freed_twice(h, pool, w, mask))) return 0;
+    if (mask & (mask - 1)) n = mm__popcount(mask);
+    mm__pool_put(k, pool, w, mask, n);
+    if (MM__UNLIKELY(pool->free == pool->count)) mm__pool_emptied(h, pool, true);
+    return n;
+}
+
+/* Blocks from all over the heap: have their words come from memory side by side. */
+MM__PRIVATE void mm__flush_fetch(void **slot, size_t n, uint64_t inverse)
+{
+    for (size_t i = 0; i < n; i++) {
+        mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
+        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * inverse >> 40;
+        MM__PREFETCH_WRITE(&mm__table(pool, MM__FREE)[x / 64]);
+        (void)x;
+    }
+}
+
+/* Return the blocks slot[0..n) of one class, n > 0, to their pools. Neighbours that
+   follow each other are gathered. */
 MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
 {
-    mm__bpool *pool = NULL;
-    size_t     word = 0;
-    uint64_t   mask = 0;
-    for (size_t i = 0; i < n; i++) {
-        mm__arena *arena = mm__A(slot[i]);
-        mm__bpool *its = mm__pool_at(arena, slot[i]);
-        uint32_t   x = mm__index_in(arena, slot[i]);
-        uint64_t   bit = UINT64_C(1) << (x & 63);
-        if (its != pool || x / 64 != word || (mask & bit)) {
-            if (mask) mm__flush_word(h, pool, word, mask);
-            if (pool && its != pool && pool->free == pool->count)
-                mm__pool_emptied(h, pool, true);
-            pool = its, word = x / 64, mask = 0;
+    mm__class *k = &h->klass[mm__pool_at(mm__A(slot[0]), slot[0])->cache];
+    uint64_t   inverse = k->inverse, freed = 0;
+    size_t     bytes = (size_t)k->blocks * k->size, i = 0;
+    if (n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT)
+        mm__flush_fetch(slot, n, inverse);
+    while (i < n) {
+        char      *p = (char *)slot[i++], *first;
+        mm__bpool *pool = mm__pool_at(mm__A(p), p);
+        size_t     x, w, offset;
+        uint64_t   mask, bit;
+        first = pool->blocks;
+        x = (size_t)(p - first) * inverse >> 40;
+        w = x / 64;
+        mask = UINT64_C(1) << (x & 63);
+        for (; i < n; i++, mask |= bit) {
+            offset = (size_t)((char *)slot[i] - first);
+            if (offset >= bytes) break;
+            x = offset * inverse >> 40;
+            bit = UINT64_C(1) << (x & 63);
+            if (x / 64 != w || (mask & bit)) break;
         }
-        mask |= bit;
+        freed += mm__flush_word(h, k, pool, w, mask);
     }
-    if (mask) mm__flush_word(h, pool, word, mask);
-    if (pool && pool->free == pool->count) mm__pool_emptied(h, pool, true);
+    k->free_blocks += freed;
+    h->small_bytes -= (size_t)freed * k->size;
 }
 
 MM__PRIVATE void mm__flush_cache(mm__heap *h, unsigned index)
@@ -6131,7 +6163,9 @@ MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                    uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    mm__class *k = &h->klass[pool->cache];
+    uint8_t   *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint32_t   n;
     mm__table(pool, MM__YOUNG0)[w] &= ~mask;
     mm__table(pool, MM__YOUNG1)[w] &= ~mask;
     mm__table(pool, MM__SUSPECT)[w] &= ~mask;
@@ -6141,8 +6175,10 @@ MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, s
             mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
         return;
     }
-    h->small_bytes -= mm__popcount(mask) * (size_t)pool->size;
-    mm__pool_put(h, pool, w, mask);
+    n = mm__popcount(mask);
+    k->free_blocks += n;
+    h->small_bytes -= (size_t)n * pool->size;
+    mm__pool_put(k, pool, w, mask, n);
 }
 
 MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
