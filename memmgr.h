@@ -2547,6 +2547,8 @@ struct mm__arena {
     uint64_t       huge_bits[MM__TABLES * MM__WORDS];
 };
 
+#define MM__AGED 64
+
 #if MEMMGR_SMALL
 #define MM__CACHE_MAX 64
 #define MM__CACHE_MIN 8
@@ -2717,6 +2719,9 @@ struct mm__heap {
     uint32_t  zone;             /* bytes before and after each block when checking */
     mm__held_block *held;       /* quarantine: a ring                              */
     size_t    held_count, held_first, held_capacity, held_bytes;
+
+    void  *aged[MM__AGED];      /* blocks of old objects that died: see B5         */
+    size_t aged_count;
 
     uint32_t dying, dying_prompt; /* stacks of dead objects, linked through rc      */
     int      dying_depth;
@@ -3439,6 +3444,7 @@ MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
 #define MM__RUN_KIND 12
 
 MM__PRIVATE void mm__drain_some(mm__heap *h);
+MM__PRIVATE void mm__aged_flush(mm__heap *h);
 MM__PRIVATE bool mm__emergency(mm__heap *h);
 MM__PRIVATE void mm__debug_free(mm__heap *h, void *p);
 MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align);
@@ -3514,6 +3520,7 @@ MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
         mm__drain_some(h);
         if (cache->top[-1]) return *--cache->top;
     }
+    if (k->first == NULL) mm__aged_flush(h);
     pool = k->first;
     if (pool == NULL && (pool = mm__pool_new(h, index)) == NULL) return NULL;
     n = mm__pool_take(h, pool, k->base, h->cached ? k->refill : 1);
@@ -3601,6 +3608,35 @@ MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
     h->small_bytes -= (size_t)freed * k->size;
 }
 
+/* The blocks of old objects go back to their pools and leave all generations. */
+MM__PRIVATE void mm__aged_flush(mm__heap *h)
+{
+    size_t n = h->aged_count, i = 0;
+    h->aged_count = 0;
+    while (i < n) {
+        mm__arena *arena = mm__A(h->aged[i]);
+        mm__bpool *pool = mm__pool_at(arena, h->aged[i]);
+        mm__class *k = &h->klass[pool->cache];
+        size_t     bytes = (size_t)k->blocks * k->size, offset;
+        size_t     w = mm__index_in(arena, h->aged[i]) / 64, x;
+        uint64_t   mask = 0, bit;
+        uint32_t   freed;
+        for (; i < n; i++, mask |= bit) {
+            offset = (size_t)((char *)h->aged[i] - pool->blocks);
+            if (offset >= bytes) break;
+            x = offset * k->inverse >> 40;
+            bit = UINT64_C(1) << (x & 63);
+            if (x / 64 != w || (mask & bit)) break;
+        }
+        mm__table(pool, MM__YOUNG1)[w] &= ~mask;
+        mm__table(pool, MM__SUSPECT)[w] &= ~mask;
+        mm__table(pool, MM__FROZEN)[w] &= ~mask;
+        freed = mm__flush_word(h, k, pool, w, mask);
+        k->free_blocks += freed;
+        h->small_bytes -= (size_t)freed * k->size;
+    }
+}
+
 MM__PRIVATE void mm__flush_cache(mm__heap *h, unsigned index)
 {
     mm__cache *cache = &h->front.cache[index];
@@ -3613,11 +3649,13 @@ MM__PRIVATE void mm__flush_cache(mm__heap *h, unsigned index)
 
 MM__PRIVATE void mm__flush_all(mm__heap *h)
 {
+    mm__aged_flush(h);
     for (unsigned i = 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
 }
 
 MM__PRIVATE void mm__flush_tracked(mm__heap *h)
 {
+    mm__aged_flush(h);
     for (unsigned i = 2 * MM__CLASSES + 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
 }
 
@@ -4536,6 +4574,12 @@ MM__PRIVATE mm_type *mm__type_at(unsigned id)
     return mm__types[id >> 8][id & 255];
 }
 
+/* The type of an object, the last one being at hand. */
+MM__INLINE const mm_type *mm__type_near(const mm_header *header, const mm_type *near)
+{
+    return near && near->mm__.id == header->type ? near : mm__type_at(header->type);
+}
+
 MM__PRIVATE void mm__registry_lock(void)
 {
 #if defined(__GNUC__)
@@ -4661,6 +4705,10 @@ MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
     return true;
 }
 
+/* type->mm__.simple is 0, 1 if all slots are MM_SLOT_ONE, or this: and nothing needs
+   to be done at its death. */
+#define MM__PLAIN 2
+
 /* Whether its references can only lead to objects that are never in a cycle. */
 MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
 {
@@ -4698,6 +4746,8 @@ MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
     mm__type_inherit(type);
     if (!mm__type_valid(heap, type) || !mm__type_flatten(heap, type)) return false;
     type->mm__.tracked = !mm__type_acyclic(type);
+    if (type->mm__.simple && !type->finalize && !type->dispose)
+        type->mm__.simple = MM__PLAIN;
     if (!mm__type_enter(heap, type)) {
         free(type->mm__.all_slots);
         type->mm__.all_slots = NULL;
@@ -5049,41 +5099,83 @@ MM__PRIVATE void mm__dispose(mm__heap *h, void *object, const mm_type *type)
 /* Whether death is only slots and memory. */
 MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
 {
-    return type->mm__.simple && !type->finalize && !type->dispose &&
+    return type->mm__.simple == MM__PLAIN &&
            !(header->flags & (MM__F_WEAK | MM__F_POOLED));
 }
 
-/* mm__object_free where there is nothing to tell the collector. */
+/* mm__object_free of a plain object. */
 MM__INLINE void mm__free_plainly(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     size_t     unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
     mm__cache *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
-    if (MM__UNLIKELY(cache->top == cache->limit || (header->gc & MM__GC_OLD) ||
-                     h->gc.collecting || h->gc.old.phase != MM__IDLE)) {
+    if (MM__UNLIKELY(cache->top == cache->limit || h->gc.collecting ||
+                     h->gc.old.phase != MM__IDLE)) {
         mm__object_free(h, object);
         return;
     }
-    header->gc |= MM__GC_GONE;
     if (header->flags & MM__F_TRACKED)
         h->front.credit += h->front.credit - h->gc.credit_start < h->gc.count_base;
-    *cache->top++ = header;
+    if (header->gc & MM__GC_OLD) {
+        header->gc |= MM__GC_GONE;
+        if (h->aged_count == MM__AGED) mm__aged_flush(h);
+        h->aged[h->aged_count++] = header;
+    } else {
+        header->gc |= MM__GC_GONE;
+        *cache->top++ = header;
+    }
 }
 
-/* D2 for plain objects, which are nearly all. */
-MM__INLINE void mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
+/* Whether a link on the stacks can name it: the first 64 GiB of a heap. */
+MM__PRIVATE bool mm__linkable(const void *object)
+{
+    return !(mm__A(object)->index >> (32 - MM__LINK_SHIFT));
+}
+
+/* D2 for a plain object, as nearly all are. Returns one that died of it, if plain as
+   well: the last; others are on the stacks. */
+MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
 {
     const uint32_t *offset = type->mm__.ref_offsets;
-    bool            deferring = h->dying_defer;
-    h->dying_defer = true;
+    bool  idle = h->gc.old.phase == MM__IDLE;
+    void *next = NULL;
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void *child = mm__load((char *)object + offset[i]);
+        void      *child = mm__load((char *)object + offset[i]);
+        mm_header *header;
         if (child == NULL) continue;
         mm__store((char *)object + offset[i], NULL);
-        mm_decref(child);
+        header = mm__header_of(child);
+        if ((int32_t)--header->rc > 0 && (header->gc & MM__GC_QUIET)) continue;
+        if (header->rc == 0 && idle && !(header->flags & (MM__F_DEAD | MM__F_TRASH)) &&
+            mm__plain(header, mm__type_near(header, type))) {
+            header->flags |= MM__F_DEAD;
+            if (next) mm__dying_push(h, next);
+            next = child;
+        } else {
+            mm__decref_slow(child);
+        }
+    }
+    mm__free_plainly(h, object);
+    return next;
+}
+
+/* A plain object dies, and one after the other what it alone held. */
+MM__PRIVATE void mm__die_chain(mm__heap *h, void *object)
+{
+    bool deferring = h->dying_defer;
+    const mm_type *type = NULL;
+    h->dying_defer = true;
+    while (object) {
+        type = mm__type_near(mm__header_of(object), type);
+        object = mm__die_plainly(h, object, type);
+        if (h->dying_budget && !h->dying_prompt) {
+            h->dying_budget--;
+        } else if (object && mm__linkable(object)) {
+            mm__dying_push(h, object);
+            break;
+        }
     }
     h->dying_defer = deferring;
-    mm__free_plainly(h, object);
 }
 
 /* Everything that D2 lists, for an object taken off the stack. */
@@ -5093,7 +5185,7 @@ MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
     const mm_type *type = mm__type_at(header->type);
     bool           done, deferring = h->dying_defer;
     if (mm__plain(header, type)) {
-        mm__die_plainly(h, object, type);
+        mm__die_chain(h, object);
         return;
     }
     if (!(header->gc & MM__GC_CLEARING)) {
@@ -5160,13 +5252,13 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     header->flags |= MM__F_DEAD;
     if (MM__LIKELY(mm__calm(h) && mm__plain(header, type))) {
         h->dying_budget = MM__DEATHS;
-        mm__die_plainly(h, object, type);
+        mm__die_chain(h, object);
         if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
         return;
     }
     if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
-    if (mm__A(object)->index >> (32 - MM__LINK_SHIFT)) {
-        size_t budget = h->dying_budget; /* beyond 64 GiB a link cannot name it */
+    if (!mm__linkable(object)) {
+        size_t budget = h->dying_budget;
         h->dying_budget = SIZE_MAX;
         mm__die_now(h, object);
         h->dying_budget = budget;
@@ -5706,12 +5798,6 @@ MM__INLINE void mm__count_object(mm__heap *h, mm__trial *t, mm__lens *lens,
         void *child = mm__load(object + offset[i]);
         if (child) mm__count_ref(h, t, lens, low, child);
     }
-}
-
-/* The type of an object, the last one being at hand. */
-MM__INLINE const mm_type *mm__type_near(const mm_header *header, const mm_type *near)
-{
-    return near && near->mm__.id == header->type ? near : mm__type_at(header->type);
 }
 
 MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
@@ -9637,6 +9723,7 @@ MM_API void mm_heap_get_stats(mm_heap *heap, mm_heap_stats *out)
 {
     mm__heap *h = mm__H(heap);
     memset(out, 0, sizeof *out);
+    mm__aged_flush(h);
     for (unsigned i = 1; i < MM__CACHES; i++) {
         const mm__class *k = &h->klass[i];
         size_t live = mm__class_live(h, i);
@@ -9668,6 +9755,7 @@ MM_API bool mm_heap_get_class_stats(mm_heap *heap, size_t i, mm_class_stats *out
 {
     mm__heap *h = mm__H(heap);
     memset(out, 0, sizeof *out);
+    mm__aged_flush(h);
     if (i >= MM__CACHES + 2) return false;
     if (i >= MM__CACHES - 1) {
         out->kind = (mm_block_kind)(i - (MM__CACHES - 1));
