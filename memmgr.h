@@ -1574,12 +1574,14 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__PRIVATE static __attribute__((unused))
 #define MM__COLD static __attribute__((unused, noinline, cold))
 #define MM__NOINLINE static __attribute__((unused, noinline))
+#define MM__FLATTENED static inline __attribute__((unused, always_inline))
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
 #define MM__PRIVATE static
 #define MM__COLD static
 #define MM__NOINLINE static
+#define MM__FLATTENED static
 #define MM__PREFETCH(p) ((void)0)
 #define MM__PREFETCH_WRITE(p) ((void)0)
 #endif
@@ -1684,12 +1686,13 @@ MM__PRIVATE unsigned mm__log2(uint64_t x)
 
 MM__PRIVATE unsigned mm__popcount(uint64_t x)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && (defined(__POPCNT__) || !defined(__x86_64__))
     return (unsigned)__builtin_popcountll(x);
 #else
-    unsigned n = 0;
-    for (; x; x &= x - 1) n++;
-    return n;
+    x -= x >> 1 & UINT64_C(0x5555555555555555);
+    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+    x = (x + (x >> 4)) & UINT64_C(0x0F0F0F0F0F0F0F0F);
+    return (unsigned)(x * UINT64_C(0x0101010101010101) >> 56);
 #endif
 }
 
@@ -5460,29 +5463,31 @@ MM__PRIVATE uint8_t *mm__byte(const void *object)
     return u->bytes + ((offset * u->scale) >> 40);
 }
 
-/* mm__byte for many objects, most of them of one unit: its table entry at hand. */
-typedef struct mm__lens {
-    uintptr_t unit, base; /* which unit; where its pool starts                     */
+/* A pool at hand: what its objects refer to is most often in it as well. */
+typedef struct mm__near {
+    uintptr_t base;
+    size_t    size;
     uint64_t  scale;
     uint8_t  *bytes;
-} mm__lens;
+} mm__near;
 
-MM__NOINLINE void mm__lens_turn(mm__lens *lens, const void *object)
+MM__INLINE mm__near mm__near_to(const mm__bpool *pool)
 {
-    const mm__arena *arena = mm__A(object);
-    const mm__unit  *u = &arena->unit[((uintptr_t)object & MM__ARENA_MASK) >>
-                                     MM__POOL_SHIFT];
-    lens->unit = (uintptr_t)object >> MM__POOL_SHIFT;
-    lens->base = (uintptr_t)arena + u->base;
-    lens->scale = u->scale;
-    lens->bytes = u->bytes;
+    const mm__unit *u = &mm__A(pool)->unit[pool->unit];
+    mm__near near;
+    near.base = (uintptr_t)pool->blocks;
+    near.size = (size_t)pool->count * pool->size;
+    near.scale = u->scale;
+    near.bytes = u->bytes;
+    return near;
 }
 
-MM__INLINE uint8_t *mm__byte_through(mm__lens *lens, const void *object)
+MM__INLINE uint8_t *mm__byte_near(const mm__near *near, const void *object)
 {
-    if (MM__UNLIKELY((uintptr_t)object >> MM__POOL_SHIFT != lens->unit))
-        mm__lens_turn(lens, object);
-    return lens->bytes + (((uintptr_t)object - lens->base) * lens->scale >> 40);
+    uintptr_t offset = (uintptr_t)object - near->base;
+    if (MM__LIKELY(offset < near->size))
+        return near->bytes + (offset * near->scale >> 40);
+    return mm__byte(object);
 }
 
 /* -- the mark stack -- */
@@ -5723,11 +5728,45 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 /* -- count -- */
 
-MM__INLINE void mm__count_ref(mm__heap *h, mm__trial *t, mm__lens *lens, uint8_t low,
-                              void *child)
+#define MM__AHEAD 1024 /* bytes: how far in front of a walk objects are fetched */
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define MM__LITTLE_ENDIAN 0
+#else
+#define MM__LITTLE_ENDIAN 1
+#endif
+
+MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
 {
-    uint8_t *byte = mm__byte_through(lens, child), value = *byte;
-    uint8_t  n = (uint8_t)(value - low);
+    x = (x & UINT64_C(0x00FF00FF00FF00FF)) << 8 |
+        (x >> 8 & UINT64_C(0x00FF00FF00FF00FF));
+    x = (x & UINT64_C(0x0000FFFF0000FFFF)) << 16 |
+        (x >> 16 & UINT64_C(0x0000FFFF0000FFFF));
+    return x << 32 | x >> 32;
+}
+
+/* Bit i: byte i is not MM__LIVE. */
+MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
+{
+    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t x;
+        memcpy(&x, bytes + i * 8, 8);
+        if (x == ~UINT64_C(0)) continue;
+        x = ~x; /* a byte that is not zero: its high bit, then all eight side by side */
+        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
+        if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
+        mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
+    }
+    return mask;
+}
+
+
+MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
+                             void *child)
+{
+    uint8_t value = *byte, n = (uint8_t)(value - low);
     if (MM__LIKELY(n < MM__SATURATED))
         *byte = (uint8_t)(value + 1);
     else if (n == MM__SATURATED)
@@ -5768,35 +5807,81 @@ MM__PRIVATE bool mm__large_later(mm__heap *h, mm__trial *t, void *object,
 typedef struct mm__context {
     mm__heap  *heap;
     mm__trial *trial;
-    mm__lens  *lens;
 } mm__context;
 
 MM__PRIVATE void mm__count_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__count_ref(c->heap, c->trial, c->lens, c->trial->low, child);
+    mm__count_at(c->heap, c->trial, c->trial->low, mm__byte(child), child);
 }
 
-MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
-                                   void *object, const mm_type *type)
+MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *object,
+                                   const mm_type *type)
 {
-    mm__context context = {h, t, lens};
+    mm__context context = {h, t};
     if (!mm__large_later(h, t, object, type))
         mm__visit_refs(object, type, mm__count_visit, &context);
 }
 
-MM__INLINE void mm__count_object(mm__heap *h, mm__trial *t, mm__lens *lens,
-                                 char *object, const mm_type *type)
+/* The fields of a header that say how to look at the object, in one piece. */
+MM__INLINE uint32_t mm__header_kind(const mm_header *header)
 {
-    const uint32_t *offset = type->mm__.ref_offsets;
-    uint8_t low = t->low;
-    if (MM__UNLIKELY(!type->mm__.simple)) {
-        mm__count_shaped(h, t, lens, object, type);
-        return;
-    }
-    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void *child = mm__load(object + offset[i]);
-        if (child) mm__count_ref(h, t, lens, low, child);
+    uint32_t kind;
+    memcpy(&kind, (const char *)header + offsetof(mm_header, type), sizeof kind);
+    return kind;
+}
+
+/* The kind of objects of the type, the flags in `care` being 0. */
+MM__INLINE uint32_t mm__type_kind(const mm_type *type)
+{
+    mm_header header = {0, 0, 0, 0};
+    header.type = type->mm__.id;
+    return mm__header_kind(&header);
+}
+
+MM__INLINE uint32_t mm__kind_mask(uint8_t flags, uint8_t gc)
+{
+    mm_header header = {0, 0xFFFF, 0, 0};
+    header.flags = flags;
+    header.gc = gc;
+    return mm__header_kind(&header);
+}
+
+MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask, uint8_t low)
+{
+    const mm__near near = mm__near_to(pool);
+    uint8_t *bytes = near.bytes + w * 64;
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size;
+    const uint32_t care = mm__kind_mask(MM__F_DEAD, 0);
+    uint32_t kind = 0; /* of the type at hand; no object has type 0 */
+    const uint32_t *offset = NULL, *end = NULL;
+    const mm_type  *type = NULL;
+    for (; mask; mask &= mask - 1) {
+        unsigned   i = mm__ctz(mask);
+        char      *object = first + i * size;
+        mm_header *header = mm__header_of(object);
+        MM__PREFETCH(object + MM__AHEAD);
+        if (bytes[i] == MM__LIVE) continue;
+        if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
+            if ((header->flags & MM__F_DEAD) && t->phase != MM__VERIFY_COUNT) {
+                bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
+                continue;            /* (in VERIFY it is only weakly dead) */
+            }
+            type = mm__type_at(header->type);
+            kind = type->mm__.simple ? mm__type_kind(type) : 0;
+            offset = type->mm__.ref_offsets;
+            end = offset + type->mm__.ref_count;
+            if (!type->mm__.simple) {
+                mm__count_shaped(h, t, object, type);
+                continue;
+            }
+        }
+        for (const uint32_t *o = offset; o != end; o++) {
+            void *child = mm__load(object + *o);
+            if (child) mm__count_at(h, t, low, mm__byte_near(&near, child), child);
+        }
     }
 }
 
@@ -5804,25 +5889,12 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
                                 uint64_t mask)
 {
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
-    size_t   size = pool->size, members = 0;
-    const mm_type *type = NULL;
-    mm__lens lens;
-    mm__lens_turn(&lens, first);
-    for (; mask; mask &= mask - 1) {
-        unsigned   i = mm__ctz(mask);
-        char      *object = first + i * size;
-        mm_header *header = mm__header_of(object);
-        if (bytes[i] == MM__LIVE) continue;
-        members++;
-        if (MM__UNLIKELY(header->flags & MM__F_DEAD) && t->phase != MM__VERIFY_COUNT) {
-            bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
-            continue;            /* (in VERIFY it is only weakly dead) */
-        }
-        type = mm__type_near(header, type);
-        mm__count_object(h, t, &lens, object, type);
-    }
-    if (t->phase == MM__COUNT) t->members += members;
+    if (t->phase == MM__COUNT)
+        t->members += mm__popcount(t->low ? mask : mask & mm__not_live(bytes));
+    if (t->low)
+        mm__count_members(h, t, pool, w, mask, 128);
+    else
+        mm__count_members(h, t, pool, w, mask, 0);
 }
 
 /* -- mark -- */
@@ -5832,9 +5904,8 @@ MM__PRIVATE uint64_t mm__position(const void *object)
     return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
 }
 
-MM__INLINE void mm__mark_ref(mm__heap *h, mm__trial *t, mm__lens *lens, void *child)
+MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *child)
 {
-    uint8_t *byte = mm__byte_through(lens, child);
     if ((uint8_t)(*byte - t->low) > MM__SATURATED) return;
     *byte = MM__LIVE;
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
@@ -5843,28 +5914,28 @@ MM__INLINE void mm__mark_ref(mm__heap *h, mm__trial *t, mm__lens *lens, void *ch
 MM__PRIVATE void mm__mark_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__mark_ref(c->heap, c->trial, c->lens, child);
+    mm__mark_at(c->heap, c->trial, mm__byte(child), child);
 }
 
-MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, mm__lens *lens,
-                                  void *object, const mm_type *type)
+MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
+                                  const mm_type *type)
 {
-    mm__context context = {h, t, lens};
+    mm__context context = {h, t};
     if (!mm__large_later(h, t, object, type))
         mm__visit_refs(object, type, mm__mark_visit, &context);
 }
 
-MM__INLINE void mm__mark_object(mm__heap *h, mm__trial *t, mm__lens *lens,
-                                 char *object, const mm_type *type)
+MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
+                                 const mm_type *type)
 {
     const uint32_t *offset = type->mm__.ref_offsets;
     if (MM__UNLIKELY(!type->mm__.simple)) {
-        mm__mark_shaped(h, t, lens, object, type);
+        mm__mark_shaped(h, t, object, type);
         return;
     }
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
         void *child = mm__load(object + offset[i]);
-        if (child) mm__mark_ref(h, t, lens, child);
+        if (child) mm__mark_at(h, t, mm__byte(child), child);
     }
 }
 
@@ -5877,8 +5948,7 @@ MM__PRIVATE bool mm__phase_counts(mm__phase phase)
 MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 {
     const mm_type *type = mm_type_of(t->part_of);
-    mm__lens       lens = {0, 0, 0, NULL};
-    mm__context    context = {h, t, &lens};
+    mm__context    context = {h, t};
     mm_visit_fn visit = mm__phase_counts(t->phase) ? mm__count_visit : mm__mark_visit;
     size_t      n, end;
     char       *at;
@@ -5910,17 +5980,23 @@ MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
     return true;
 }
 
-/* Held from outside: the references counted do not explain its count. */
-MM__PRIVATE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
-                          uint8_t byte)
+MM__COLD void mm__count_short(mm__heap *h, const void *object, uint64_t n)
 {
+    mm__bug(h, "the count of %s %p is %u, but %llu references to it exist: one was "
+            "stored without being taken", mm_type_name(object), object,
+            mm__header_of(object)->rc, (unsigned long long)n);
+}
+
+/* Held from outside: the references counted do not explain its count. */
+MM__FLATTENED bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
+                            uint8_t byte)
+{
+    uint32_t rc = mm__header_of(object)->rc;
     uint64_t n = (uint8_t)(byte - t->low);
     if (MM__UNLIKELY(n == MM__SATURATED)) n += mm__excess_of(h, t, object);
-    if (MM__UNLIKELY(mm__header_of(object)->rc < n) && h->debug)
-        mm__bug(h, "the count of %s %p is %u, but %llu references to it exist: one was "
-                "stored without being taken", mm_type_name(object), object,
-                mm__header_of(object)->rc, (unsigned long long)n);
-    return mm__header_of(object)->rc != n;
+    if (rc == n) return false;
+    if (MM__UNLIKELY(rc < n) && h->debug) mm__count_short(h, object, n);
+    return true;
 }
 
 #define MM__PREFETCHED 8
@@ -5930,7 +6006,6 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
     char    *ahead[MM__PREFETCHED];
     size_t   first = 0, n = 0;
-    mm__lens lens = {0, 0, 0, NULL};
     for (;;) {
         char *object;
         while (n < MM__PREFETCHED && (object = (char *)mm__stack_pop(h, &t->marks))) {
@@ -5941,36 +6016,75 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
         object = ahead[first++ % MM__PREFETCHED];
         n--;
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
-            mm__mark_object(h, t, &lens, object, mm_type_of(object));
+            mm__mark_object(h, t, object, mm_type_of(object));
         if (mm__out_of_budget(t, 1)) break;
     }
     while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
     return false;
 }
 
-MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                               uint64_t mask)
+/* A reference from `object`, where the walk is: children ahead of it are only marked. */
+MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
+                              uint8_t low, void *child, const char *object)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    uint8_t *byte = mm__byte_near(near, child);
+    if ((uint8_t)(*byte - low) > MM__SATURATED) return;
+    *byte = MM__LIVE;
+    if (((uintptr_t)child ^ (uintptr_t)object) >> MM__ARENA_SHIFT
+            ? mm__position(child) <= t->position
+            : (uintptr_t)child <= (uintptr_t)object)
+        mm__stack_push(h, &t->marks, child);
+}
+
+MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                 uint64_t mask, uint8_t low)
+{
+    const mm__near near = mm__near_to(pool);
+    uint8_t *bytes = near.bytes + w * 64;
+    char    *first = (char *)mm__object_at(h, pool, w * 64), *object = first;
     size_t   size = pool->size;
-    uint64_t start = mm__position(first);
-    const mm_type *type = NULL;
-    mm__lens lens;
-    mm__lens_turn(&lens, first);
+    const uint32_t care = mm__kind_mask(0, MM__GC_GONE);
+    uint32_t kind = 0; /* of the type at hand; no object has type 0 */
+    const uint32_t *offset = NULL, *end = NULL;
+    const mm_type  *type;
+    t->position = mm__position(first);
     for (; mask; mask &= mask - 1) {
         unsigned   i = mm__ctz(mask);
-        char      *object = first + i * size;
-        mm_header *header = mm__header_of(object);
-        t->position = start + i * size;
+        mm_header *header;
+        object = first + i * size;
+        header = mm__header_of(object);
+        MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
             bytes[i] = MM__LIVE;
         }
-        if (MM__UNLIKELY(header->gc & MM__GC_GONE)) continue;
-        type = mm__type_near(header, type);
-        mm__mark_object(h, t, &lens, object, type); /* the dying hold things, too */
+        if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
+            if (header->gc & MM__GC_GONE) continue;
+            type = mm__type_at(header->type);
+            kind = type->mm__.simple ? mm__type_kind(type) : 0;
+            offset = type->mm__.ref_offsets;
+            end = offset + type->mm__.ref_count;
+            if (!type->mm__.simple) {
+                t->position = mm__position(object);
+                mm__mark_shaped(h, t, object, type);
+                continue;
+            }
+        }
+        for (const uint32_t *o = offset; o != end; o++) { /* the dying hold things, too */
+            void *child = mm__load(object + *o);
+            if (child) mm__mark_near(h, t, &near, low, child, object);
+        }
     }
+    t->position = mm__position(object);
+}
+
+MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                               uint64_t mask)
+{
+    if (t->low)
+        mm__mark_members(h, t, pool, w, mask, 128);
+    else
+        mm__mark_members(h, t, pool, w, mask, 0);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -5992,38 +6106,6 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
 }
 
 /* -- condemn -- */
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define MM__LITTLE_ENDIAN 0
-#else
-#define MM__LITTLE_ENDIAN 1
-#endif
-
-MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
-{
-    x = (x & UINT64_C(0x00FF00FF00FF00FF)) << 8 |
-        (x >> 8 & UINT64_C(0x00FF00FF00FF00FF));
-    x = (x & UINT64_C(0x0000FFFF0000FFFF)) << 16 |
-        (x >> 16 & UINT64_C(0x0000FFFF0000FFFF));
-    return x << 32 | x >> 32;
-}
-
-/* Bit i: byte i is not MM__LIVE. */
-MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
-{
-    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t x;
-        memcpy(&x, bytes + i * 8, 8);
-        if (x == ~UINT64_C(0)) continue;
-        x = ~x; /* a byte that is not zero: its high bit, then all eight side by side */
-        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
-        if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
-        mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
-    }
-    return mask;
-}
 
 /* What its death will need besides memory. */
 MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
@@ -6186,21 +6268,21 @@ MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
 }
 
 /* Drop a reference from the trash; those inside the trash just vanish. */
-MM__INLINE void mm__clear_ref(mm__trial *t, mm__lens *lens, char *slot)
+MM__INLINE void mm__clear_ref(mm__trial *t, const mm__near *near, char *slot)
 {
     void *child = mm__load(slot);
     if (child == NULL) return;
     if (t->hooks) mm__store(slot, NULL); /* nobody else will look */
-    if ((uint8_t)(*mm__byte_through(lens, child) - t->low) > MM__SATURATED)
+    if ((uint8_t)(*mm__byte_near(near, child) - t->low) > MM__SATURATED)
         mm_decref(child);
 }
 
-MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, mm__lens *lens, char *object,
-                                const mm_slot *slot)
+MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, const mm__near *near,
+                                char *object, const mm_slot *slot)
 {
     size_t n;
     char  *at = mm__slot_refs(object, slot, &n);
-    for (size_t i = 0; i < n; i++) mm__clear_ref(t, lens, at + i * sizeof(void *));
+    for (size_t i = 0; i < n; i++) mm__clear_ref(t, near, at + i * sizeof(void *));
     if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
         mm__slot_set_count(object, slot, 0);
     if (slot->kind == MM_SLOT_VECTOR && at) {
@@ -6213,18 +6295,17 @@ MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
                                 uint64_t mask)
 {
     char    *first = (char *)mm__object_at(h, pool, w * 64);
-    mm__lens lens;
-    mm__lens_turn(&lens, first);
+    const mm__near near = mm__near_to(pool);
     for (; mask; mask &= mask - 1) {
         char *object = first + mm__ctz(mask) * (size_t)pool->size;
         const mm_type *type = mm__type_at(mm__header_of(object)->type);
         if (MM__LIKELY(type->mm__.simple)) {
             for (uint32_t i = 0; i < type->mm__.ref_count; i++)
-                mm__clear_ref(t, &lens, object + type->mm__.ref_offsets[i]);
+                mm__clear_ref(t, &near, object + type->mm__.ref_offsets[i]);
             continue;
         }
         for (uint32_t i = 0; i < type->mm__.all_count; i++)
-            mm__clear_slot(h, t, &lens, object, &type->mm__.all_slots[i]);
+            mm__clear_slot(h, t, &near, object, &type->mm__.all_slots[i]);
         if (type->clear) type->clear(object);
     }
 }
