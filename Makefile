@@ -86,6 +86,9 @@ oom: ## out of memory at the k-th request, for every k
 fuzz: ## random programs against plain oracles (SECONDS=60)
 	$(call variant,fuzz,fuzz-run DEFS="$(DEFS) -DMEMMGR_CHECK=2")
 
+negative: setup ## a barrier taken out: found by the fuzzer (RUN=recheck for one)
+	@sh tests/negative.sh $(RUN)
+
 valgrind: ## suites under valgrind (RUN=test_heap for one)
 	$(call variant,valgrind,valgrind-run CFLAGS="-O1 -g")
 
@@ -158,6 +161,6 @@ $(BUILD)/examples/%: examples/%.c memmgr.h $(wildcard examples/*.h) $(BUILD)/stb
 	@$(COMPILE) $(STB) $< -o $@ $(LDLIBS)
 
 .PHONY: all help demo test suites vectors examples debug compile-matrix coexist symbols docs \
-	style sanitize small stress oom fuzz valgrind variant-run sanitize-run stress-run \
-	oom-run fuzz-run valgrind-run bench install format clean setup setup-demo FORCE
+	style sanitize small stress oom fuzz negative valgrind variant-run sanitize-run \
+	stress-run oom-run fuzz-run valgrind-run bench install format clean setup setup-demo FORCE
 .DELETE_ON_ERROR:

@@ -97,7 +97,7 @@ control birth-barrier '/^MM__PRIVATE void mm__blocks_left_pool(/,/^}/s/= MM__LIV
 control recheck '/^MM__PRIVATE void mm__recondemn_word(/,/^}/s/live = mask & ~mm__not_live(bytes)/live = 0/'
 control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAKEN: case MM__CALL: return true;/'
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
-control large-counts '/^MM__PRIVATE bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
+control large-counts '/^MM__FLATTENED bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
 control suspects 's/if (!(\*word & bit)) h->gc.suspects++;//'
 
 echo "$passed passed, $failed failed"
