@@ -818,7 +818,7 @@ MM_API bool mm_gc_is_enabled(const mm_heap *heap);
 
     Generation 0: when allocations minus deallocations exceed t0 (0: never);
     1: when t1 collections of 0 have passed (2, if that is fewer, where old ones run in
-    slices); 2: when t2 of 1 have, and a quarter of the old objects is new (a third, in
+    slices); 2: when t2 of 1 have, and a quarter of the old objects is new (40 %, in
     slices). A negative value leaves that one as it is.
 */
 MM_API void mm_gc_set_threshold(mm_heap *heap, int t0, int t1, int t2);
@@ -2595,6 +2595,7 @@ typedef struct mm__trial {
     mm__set    set;
     uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
     bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
+    bool       rescued;     /* something was found live since CONDEMN began         */
     int        generation;
     mm__cursor at;
     mm__stack  marks, large; /* large: objects with too many references for one go  */
@@ -4761,7 +4762,7 @@ MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
     header.rc = 1;
     header.type = type->mm__.id;
     header.flags = type->mm__.tracked ? MM__F_TRACKED : 0;
-    header.gc = MM__GC_QUIET;
+    header.gc = type->mm__.tracked ? 0 : MM__GC_QUIET;
     memcpy(&type->mm__.header, &header, sizeof header);
     type->mm__.cache = (uint16_t)(c ? kind * MM__CLASSES + c : 0);
     return true;
@@ -5442,16 +5443,18 @@ static mm_type mm__finalizer_type = {
          low to low + 126. Old trials use low 0, young ones 128, so that a young trial
          may run while an old one is under way
      G3  once an old trial counts: an old object is quiet only if its byte is MM__LIVE
-     G4  old objects (generation 1, 2) have MM__GC_OLD; young ones are quiet
+     G4  old objects (generation 1, 2) have MM__GC_OLD; a young one is quiet exactly
+         if it has lost a reference and lived on
      G5  no object of the trash is reachable by the mutator, but through a finalizer
      G6  a quiet old object has its bit in MM__SUSPECT
    ============================================================================ */
 
 #define MM__SATURATED 126
 #define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
-#define MM__SLICE_VISITS 1536     /* objects looked at in one                     */
+#define MM__SLICE_VISITS 1920     /* objects looked at in one                     */
 #define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
 #define MM__SLICED_COUNT1 2       /* generation 1 sooner: it is looked at in one go */
+#define MM__FEW_SUSPECTS 256      /* one in so many young objects is not worth a look */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
 
 MM__PRIVATE uint8_t *mm__byte(const void *object)
@@ -5576,7 +5579,7 @@ MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_
     mm__excess *e;
     if (table->used * 2 >= table->capacity && !mm__excess_grow(h, table)) {
         *byte = MM__LIVE;
-        t->incomplete = true;
+        t->incomplete = t->rescued = true;
         return;
     }
     e = mm__excess_find(table, object);
@@ -6057,6 +6060,7 @@ MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, 
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
             bytes[i] = MM__LIVE;
+            t->rescued = true;
         }
         if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
             if (header->gc & MM__GC_GONE) continue;
@@ -6123,13 +6127,16 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
     }
 }
 
-/* Live members of the word leave their generation for the next. Keeps G4. */
+/* Live members of the word leave their generation for the next. Unless `settled`,
+   which is when all that might hold them was looked at, suspects stay suspects. Keeps
+   G4, G6. */
 MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t live)
+                                  uint64_t live, bool settled)
 {
     uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w],
              *y1 = &mm__table(pool, MM__YOUNG1)[w];
-    uint64_t  fresh = live & *y0;
+    uint64_t  fresh = live & *y0, suspects = 0;
+    uint8_t   quiet = settled ? MM__GC_QUIET : 0;
     live &= *y0 | *y1;
     if (live == 0) return;
     h->gc.promoted += mm__popcount(live);
@@ -6139,8 +6146,18 @@ MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     for (; fresh; fresh &= fresh - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(fresh));
         mm_header *header = mm__header_of(object);
-        header->gc = (uint8_t)((header->gc & ~MM__GC_QUIET) | MM__GC_OLD);
+        header->gc = (uint8_t)((header->gc & ~quiet) | MM__GC_OLD);
+        if (header->gc & MM__GC_QUIET) suspects |= fresh & (0 - fresh);
     }
+    if (suspects == 0) return;
+    mm__table(pool, MM__SUSPECT)[w] |= suspects;
+    h->gc.suspects += mm__popcount(suspects);
+}
+
+/* Whether this trial looks at all that may hold its survivors. */
+MM__PRIVATE bool mm__settles(const mm__trial *t)
+{
+    return t->set == MM__SET_ALL || t->generation == 2;
 }
 
 /* The byte of an object that is in no young trial. */
@@ -6164,7 +6181,8 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
     uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
     if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
-    if (t->set != MM__SET_OLD) mm__promote_word(h, t, pool, w, live);
+    if (t->set != MM__SET_OLD)
+        mm__promote_word(h, t, pool, w, live, mm__settles(t));
     if (dead == 0) return;
     t->trash += mm__popcount(dead);
     t->visits += mm__popcount(dead);
@@ -6186,7 +6204,8 @@ MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
     t->trash += mm__popcount(mask & ~live);
     t->resurrected += mm__popcount(live);
     if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
-    if (t->set != MM__SET_OLD) mm__promote_word(h, t, pool, w, live);
+    if (t->set != MM__SET_OLD)
+        mm__promote_word(h, t, pool, w, live, mm__settles(t));
     for (rest = mask & ~live; rest; rest &= rest - 1) {
         mm_header *header =
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
@@ -6476,13 +6495,14 @@ MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
     uint8_t   *byte = mm__byte(object);
     if (!mm__blackening(h) || *byte > MM__SATURATED) return;
     *byte = MM__LIVE;
+    t->rescued = true;
     if ((t->phase == MM__MARK || t->phase == MM__REMARK ||
          t->phase == MM__VERIFY_MARK) &&
         mm__position(object) <= t->position)
         mm__stack_push(h, &t->marks, object);
 }
 
-/* An old object that was not quiet lost a reference and lives on. Keeps G3, G6. */
+/* An object that was not quiet lost a reference and lives on. Keeps G3, G6. */
 MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
 {
     mm__trial *t = &h->gc.old;
@@ -6491,6 +6511,10 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
     uint32_t   i;
     if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return;
     if (mm__marking(t)) mm__blacken(h, object);
+    if (!(mm__header_of(object)->gc & MM__GC_OLD)) {
+        mm__header_of(object)->gc |= MM__GC_QUIET; /* remembered by that alone */
+        return;
+    }
     if (t->phase == MM__UNQUIET) return; /* this trial will see it as it is now */
     pool = mm__pool_at(mm__A(object), object);
     i = mm__index_in(mm__A(object), object);
@@ -6576,7 +6600,7 @@ MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     young &= mm__not_live(bytes); /* blocks in the caches are not objects */
     t->visits += mm__popcount(young);
     promoted = h->gc.promoted;
-    mm__promote_word(h, t, pool, w, young);
+    mm__promote_word(h, t, pool, w, young, true);
     h->gc.promoted = promoted; /* these are about to be looked at */
 }
 
@@ -6637,7 +6661,7 @@ MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
         mm__table(pool, MM__TRASH)[w] &= ~(UINT64_C(1) << i);
         mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
         bytes[i] = t->low ? mm__resting_byte(h) : MM__LIVE;
-        mm__promote_word(h, t, pool, w, UINT64_C(1) << i);
+        mm__promote_word(h, t, pool, w, UINT64_C(1) << i, mm__settles(t));
     }
 }
 
@@ -6665,7 +6689,8 @@ MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phas
     switch (phase) {
     case MM__UNQUIET: case MM__RESET: return t->low != 0;
     case MM__VERIFY_RESET: case MM__VERIFY_COUNT: case MM__VERIFY_MARK:
-    case MM__VERIFY_CONDEMN: return !t->sliced;
+        return !t->sliced;
+    case MM__VERIFY_CONDEMN: return !t->sliced || !t->rescued;
     case MM__WEAKEN: case MM__CALL: return !t->weak;
     case MM__FINALIZE: case MM__RECOUNT_RESET: case MM__RECOUNT: case MM__REMARK:
     case MM__RECONDEMN: return !t->finalizers;
@@ -6687,6 +6712,7 @@ MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
     if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
         mm__excess_clear(h, &h->gc.excess[t->low != 0]);
     if (t->phase == MM__RECONDEMN || t->phase == MM__VERIFY_CONDEMN) t->trash = 0;
+    if (t->phase == MM__CONDEMN) t->rescued = false;
 }
 
 /* Go on with the current phase. False: the budget ended. */
@@ -6726,7 +6752,6 @@ MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sl
     t->phase = t->low ? MM__COUNT : MM__UNQUIET;
     t->generation = set == MM__SET_GEN0 ? 0 : set == MM__SET_YOUNG ? 1 : 2;
     mm__flush_tracked(h);
-    if (t->low) mm__young_prepare(h, t);
 }
 
 /* -- collections: trials with counters, callbacks and statistics around them -- */
@@ -6838,12 +6863,51 @@ MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
     mm__excess_clear(h, &h->gc.excess[1]);
 }
 
-/* The young trial, whole, for a collection of generation g (2: in place of all). */
-MM__PRIVATE void mm__young_trial(mm__heap *h, int g)
+/* Garbage begins with an object that lost a reference and lived on: are there more
+   than a few of those among the young? */
+MM__PRIVATE bool mm__young_suspicious(mm__heap *h, mm__trial *t)
+{
+    size_t suspects = 0, members = 0;
+    for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
+        for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
+            unsigned w = mm__ctz(rest);
+            uint64_t mask = mm__set_word(pool, w, t->set), suspect;
+            suspect = mask & mm__table(pool, MM__SUSPECT)[w];
+            members += mm__popcount(mask);
+            suspects += mm__popcount(suspect);
+            for (mask &= mm__table(pool, MM__YOUNG0)[w]; mask; mask &= mask - 1) {
+                const void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+                suspects += mm__header_of(object)->gc & MM__GC_QUIET;
+            }
+        }
+    return suspects > members / MM__FEW_SUSPECTS;
+}
+
+/* All that are young join the next generation without being looked at. */
+MM__PRIVATE void mm__young_promote(mm__heap *h, mm__trial *t)
+{
+    for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
+        for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
+            unsigned w = mm__ctz(rest);
+            uint64_t mask = mm__set_word(pool, w, t->set);
+            t->members += mm__popcount(mask);
+            mm__promote_word(h, t, pool, w, mask, false);
+        }
+}
+
+/* The young trial, whole, for a collection of generation g (2: in place of all).
+   Unless it must be exact, it is left out if it could find little. */
+MM__PRIVATE void mm__young_trial(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
     mm__trial_begin(h, t, g ? MM__SET_YOUNG : MM__SET_GEN0, false);
     t->generation = g;
+    if (!exact && !mm__young_suspicious(h, t)) {
+        mm__young_promote(h, t);
+        t->phase = MM__IDLE;
+        return;
+    }
+    mm__young_prepare(h, t);
     if (g == 2) t->stop = MM__WEAKEN;
     mm__trial_run(h, t);
     if (g == 2 && t->phase == MM__WEAKEN) {
@@ -6866,7 +6930,7 @@ MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
 }
 
 /* A young collection; returns what it found. */
-MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g)
+MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
     uint64_t   start = mm__clock_ns();
@@ -6874,7 +6938,7 @@ MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g)
     h->gc.collecting = true;
     mm__gc_tell(h, false, g, 0);
     mm__gc_counters(h, g);
-    mm__young_trial(h, g);
+    mm__young_trial(h, g, exact);
     if (g) h->gc.long_lived_pending += t->members - t->found;
     mm__collect_end(h, g, t->found);
     mm__gc_pause(h, g, start, t->visits);
@@ -6961,7 +7025,7 @@ MM__PRIVATE bool mm__old_known(const mm__heap *h)
    objects, and let it go. */
 MM__PRIVATE bool mm__young_as_full(mm__heap *h)
 {
-    mm__young_trial(h, 2);
+    mm__young_trial(h, 2, true);
     if (h->gc.young.abandoned) return false;
     h->gc.long_lived_total += h->gc.young.members - h->gc.young.found;
     h->gc.promoted = h->gc.young.resurrected; /* what holds them was not looked at */
@@ -7007,10 +7071,10 @@ MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
 MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
-    uint64_t part = mm__gc_sliced(h) ? 3 : 4; /* CPython's quarter, or a third */
+    uint64_t percent = mm__gc_sliced(h) ? 40 : 25; /* CPython: a quarter */
     if (count0 <= gc->threshold[0]) return -1;
     if (gc->count2 > gc->threshold[2] &&
-        gc->long_lived_pending * part >= gc->long_lived_total)
+        gc->long_lived_pending * 100 >= gc->long_lived_total * percent)
         return 2;
     if (mm__gc_sliced(h) && gc->count1 > MM__SLICED_COUNT1) return 1;
     return gc->count1 > gc->threshold[1] ? 1 : 0;
@@ -7034,11 +7098,11 @@ MM__PRIVATE void mm__gc_assist(mm__heap *h)
 MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
 {
     if (g < 2) {
-        mm__collect_young(h, g);
+        mm__collect_young(h, g, !mm__gc_sliced(h));
     } else if (!mm__gc_sliced(h)) {
         mm__collect_full(h);
     } else {
-        mm__collect_young(h, 1);
+        mm__collect_young(h, 1, false);
         if (h->gc.old.phase == MM__IDLE) mm__old_start(h);
     }
 }
@@ -7057,7 +7121,7 @@ MM__PRIVATE void mm__gc_bytes(mm__heap *h)
         mm__collect_full(h);
         return;
     }
-    mm__collect_young(h, 1);
+    mm__collect_young(h, 1, true);
     if (!mm__old_quiet(h)) mm__old_start(h);
 }
 
@@ -7107,7 +7171,7 @@ MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
     }
     if (h->gc.collecting) return 0;
     mm__drain_all(h);
-    found = generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation);
+    found = generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation, true);
     mm__drain_all(h);
     MM__INVARIANT_DEEP(heap);
     return found;
@@ -7125,7 +7189,7 @@ MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
     }
     if (h->gc.old.phase == MM__IDLE) {
         if (mm__old_quiet(h) && mm__gc_count0(h) <= MM__STEP_YOUNG) {
-            if (mm__gc_count0(h) > 0) mm__collect_young(h, 1);
+            if (mm__gc_count0(h) > 0) mm__collect_young(h, 1, true);
             return h->pending_free != 0 || !mm__old_quiet(h);
         }
         mm__old_start(h);
@@ -7253,6 +7317,7 @@ MM__PRIVATE bool mm__freeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *c
     for (; y0; y0 &= y0 - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(y0));
         mm__header_of(object)->gc |= MM__GC_OLD;
+        mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
     }
     return true;
 }
@@ -10615,12 +10680,13 @@ MM__PRIVATE bool mm__check_bpool(mm__heap *h, const mm__bpool *pool)
     return ok;
 }
 
-/* A6, G1, G4 for one word of a tracked pool. */
+/* A6, G1, G4, G6 for one word of a tracked pool. */
 MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
                                         void *context)
 {
     uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
     uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
+    uint64_t suspect = mm__table(pool, MM__SUSPECT)[w];
     const uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
     bool *ok = (bool *)context;
     if (y0 & y1 & used) *ok = mm__broken(h, "A6", pool->blocks);
@@ -10632,12 +10698,12 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
         unsigned i = mm__ctz(mask);
         void    *object = mm__object_at(h, pool, w * 64 + i);
         mm_header *header = mm__header_of(object);
-        bool young = y0 >> i & 1;
+        bool young = y0 >> i & 1, quiet = header->gc & MM__GC_QUIET;
         if (h->gc.old.phase == MM__IDLE && bytes[i] != 0)
             *ok = mm__broken(h, "G1", object);
         if (header->flags & MM__F_DEAD) continue;
         if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);
-        if (young && !(header->gc & MM__GC_QUIET)) *ok = mm__broken(h, "G4", object);
+        if (!young && quiet && !(suspect >> i & 1)) *ok = mm__broken(h, "G6", object);
     }
     return true;
 }
