@@ -2511,9 +2511,13 @@ struct mm__bpool {
     uint32_t  size, count, free;
     uint16_t  cache;   /* cache index, 0: a unit of page runs                     */
     uint8_t   unit, span;
-    bool      young, queued;
+    bool      young, queued, suspected;
     mm__bpool *next, *prev;       /* in its class's queue                         */
     mm__bpool *next_young;        /* in the list of pools that may have young bits */
+    mm__bpool *next_suspect, *prev_suspect; /* and of those with fresh suspects    */
+    mm__bpool *next_touched;      /* and of those with members of the closure      */
+    uint64_t  suspect_sum;        /* bit w: word w of MM__SUSPECT has fresh ones     */
+    uint64_t  touched_sum;        /* bit w: there may be members of the closure     */
 };
 
 /* How to get from an object in this unit to its collector byte. */
@@ -2575,11 +2579,14 @@ typedef struct mm__stack {
     bool   overflowed;    /* a push was lost for want of memory                   */
 } mm__stack;
 
-typedef struct mm__cursor { uint32_t arena, unit, word; } mm__cursor;
+typedef struct mm__cursor {
+    uint32_t   arena, unit, word;
+    mm__bpool *pool; /* in place of arena and unit, for a closure */
+} mm__cursor;
 
 /* Which objects a trial looks at. */
 typedef enum mm__set {
-    MM__SET_GEN0, MM__SET_YOUNG, MM__SET_OLD, MM__SET_ALL, MM__SET_TRASH
+    MM__SET_GEN0, MM__SET_YOUNG, MM__SET_CLOSURE, MM__SET_OLD, MM__SET_ALL, MM__SET_TRASH
 } mm__set;
 
 typedef enum mm__phase {
@@ -2593,15 +2600,16 @@ typedef enum mm__phase {
 typedef struct mm__trial {
     mm__phase  phase, stop;  /* stop: pause before this phase                     */
     mm__set    set;
-    uint8_t    low;         /* first byte value of this trial's counts: 0 or 128  */
+    uint8_t    low;         /* first byte value of this trial's counts            */
     bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
+    bool       cut;         /* a closure that was not followed to its end          */
     bool       rescued;     /* something was found live since CONDEMN began         */
     int        generation;
     mm__cursor at;
     mm__stack  marks, large; /* large: objects with too many references for one go  */
     void      *part_of;     /* the one of those being looked at, and how far        */
     size_t     part_slot, part_index;
-    size_t     members, trash, found, outside, resurrected;
+    size_t     members, limit, trash, found, outside, resurrected;
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
 } mm__trial;
@@ -2624,11 +2632,15 @@ typedef struct mm__gc {
     bool     enabled, collecting, unverified;
     uint32_t pause_us;
     uint64_t long_lived_total, long_lived_pending;
-    uint64_t promoted, suspects;  /* since the last full collection                */
+    uint64_t promoted, suspects;  /* since the last full collection: new old objects,
+                                     and old ones in MM__SUSPECT                   */
     uint64_t allocated;           /* tracked objects since the old trial began     */
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
     mm__excess_table excess[2];   /* of low and high trials                       */
+    mm__bpool *suspect_pools, *touched_pools;
+    size_t    closure_limit;      /* objects that the next closure may look at     */
+    uint32_t  closure_pause, closure_wait; /* collections to let pass; and still   */
     mm__bpool *young_pools, *young_sorted; /* from the latter on in address order   */
     mm_weakref *calls, **calls_end; /* whose callbacks are due                     */
     void     *deferred;           /* large dead objects, to be freed after a trial */
@@ -2957,6 +2969,12 @@ MM__PRIVATE void mm__class_init(mm__class *k, unsigned index)
 MM__PRIVATE uint64_t *mm__table(const mm__bpool *pool, int table)
 {
     return pool->bits + (size_t)table * MM__WORDS;
+}
+
+/* The 64 bytes of the collector for word w. */
+MM__PRIVATE uint8_t *mm__bytes(const mm__bpool *pool, size_t w)
+{
+    return mm__A(pool)->unit[pool->unit].bytes + w * 64;
 }
 
 MM__PRIVATE size_t mm__pool_words(const mm__bpool *pool)
@@ -3391,6 +3409,8 @@ MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
 }
 
 /* Units whose pool is gone; the tables are zero again but for MM__FREE. */
+MM__PRIVATE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool);
+
 MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *pool)
 {
     size_t words = mm__pool_words(pool), span = pool->span;
@@ -3405,6 +3425,7 @@ MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *poo
                 arena->unit[pool->unit].bytes + (u - pool->unit) * MM__POOL_SIZE / 16;
     }
     if (tables > 1) memset(arena->unit[pool->unit].bytes, 0, pool->count);
+    mm__suspect_unlink(h, pool);
     pool->young_sum = 0;
     pool->count = 0;
     mm__pages_set(arena, pool->unit * MM__UNIT_PAGES, span * MM__UNIT_PAGES, true);
@@ -3456,7 +3477,8 @@ MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align);
 /* Whether new and dying objects are outside of the old collection under way. */
 MM__PRIVATE bool mm__blackening(const mm__heap *h)
 {
-    return h->gc.old.phase != MM__IDLE && h->gc.old.phase != MM__RESET;
+    return h->gc.old.phase != MM__IDLE && h->gc.old.phase != MM__RESET &&
+           h->gc.old.set != MM__SET_CLOSURE;
 }
 
 MM__PRIVATE void mm__young_link(mm__heap *h, mm__bpool *pool)
@@ -3468,6 +3490,30 @@ MM__PRIVATE void mm__young_link(mm__heap *h, mm__bpool *pool)
     h->gc.young_pools = pool;
 }
 
+/* The pool has fresh suspects in word w. Keeps G7. */
+MM__PRIVATE void mm__suspect_link(mm__heap *h, mm__bpool *pool, size_t w)
+{
+    pool->suspect_sum |= UINT64_C(1) << w;
+    if (pool->suspected) return;
+    pool->suspected = true;
+    pool->prev_suspect = NULL;
+    pool->next_suspect = h->gc.suspect_pools;
+    if (pool->next_suspect) pool->next_suspect->prev_suspect = pool;
+    h->gc.suspect_pools = pool;
+}
+
+MM__PRIVATE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool)
+{
+    pool->suspect_sum = 0;
+    if (!pool->suspected) return;
+    pool->suspected = false;
+    if (pool->prev_suspect)
+        pool->prev_suspect->next_suspect = pool->next_suspect;
+    else
+        h->gc.suspect_pools = pool->next_suspect;
+    if (pool->next_suspect) pool->next_suspect->prev_suspect = pool->prev_suspect;
+}
+
 /* Keeps K3. */
 MM__PRIVATE void mm__blocks_left_pool(mm__heap *h, mm__bpool *pool, size_t w,
                                       uint64_t taken)
@@ -3476,7 +3522,7 @@ MM__PRIVATE void mm__blocks_left_pool(mm__heap *h, mm__bpool *pool, size_t w,
     pool->young_sum |= UINT64_C(1) << w;
     mm__young_link(h, pool);
     if (mm__blackening(h)) {
-        uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+        uint8_t *bytes = mm__bytes(pool, w);
         for (; taken; taken &= taken - 1) bytes[mm__ctz(taken)] = MM__LIVE;
     }
 }
@@ -3742,6 +3788,7 @@ MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u,
             continue;
         if (pool->young) continue; /* until the next young collection tidies up */
         memset(mm__table(pool, MM__FREE), 0, sizeof(uint64_t));
+        mm__suspect_unlink(h, pool);
         pool->count = 0;
     }
     mm__arena_released(h, arena);
@@ -3843,6 +3890,7 @@ MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
     size_t size = arena->size;
     if (arena->guarded) mm__os_protect(arena, size, true);
     mm__young_unlink(h, &arena->pool[0]);
+    mm__suspect_unlink(h, &arena->pool[0]);
     mm__arena_unregister(h, arena);
     mm__large_gone(h, arena->block_kind, arena->block_size);
     h->huge_count--;
@@ -5450,11 +5498,16 @@ static mm_type mm__finalizer_type = {
    ============================================================================ */
 
 #define MM__SATURATED 126
+#define MM__LOW_YOUNG 128
+#define MM__LOW_CLOSURE 1         /* 0 is for what is not a member               */
 #define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
 #define MM__SLICE_VISITS 1920     /* objects looked at in one                     */
 #define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
 #define MM__SLICED_COUNT1 2       /* generation 1 sooner: it is looked at in one go */
 #define MM__FEW_SUSPECTS 256      /* one in so many young objects is not worth a look */
+#define MM__CLOSURE_SEEDS 256     /* suspects that a closure begins with          */
+#define MM__CLOSURE_LEAST 4096    /* objects that it may look at, when it found few */
+#define MM__CLOSURE_MOST ((size_t)1 << 22) /* and when it found many               */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
 
 MM__PRIVATE uint8_t *mm__byte(const void *object)
@@ -5464,6 +5517,11 @@ MM__PRIVATE uint8_t *mm__byte(const void *object)
                                      MM__POOL_SHIFT];
     uint64_t offset = (uint32_t)((uintptr_t)object & MM__ARENA_MASK) - u->base;
     return u->bytes + ((offset * u->scale) >> 40);
+}
+
+MM__PRIVATE bool mm__is_young(const mm__trial *t)
+{
+    return t->low == MM__LOW_YOUNG;
 }
 
 /* A pool at hand: what its objects refer to is most often in it as well. */
@@ -5575,7 +5633,7 @@ MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
 /* One more reference to a saturated object. Without memory it counts as live. */
 MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_t *byte)
 {
-    mm__excess_table *table = &h->gc.excess[t->low != 0];
+    mm__excess_table *table = &h->gc.excess[mm__is_young(t)];
     mm__excess *e;
     if (table->used * 2 >= table->capacity && !mm__excess_grow(h, table)) {
         *byte = MM__LIVE;
@@ -5592,7 +5650,7 @@ MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_
 
 MM__PRIVATE uint64_t mm__excess_of(mm__heap *h, const mm__trial *t, const void *object)
 {
-    const mm__excess *e = mm__excess_find(&h->gc.excess[t->low != 0], object);
+    const mm__excess *e = mm__excess_find(&h->gc.excess[mm__is_young(t)], object);
     return e ? e->count : 0;
 }
 
@@ -5628,7 +5686,7 @@ MM__PRIVATE uint64_t mm__trash_word(const mm__bpool *pool, size_t w, const mm__t
 {
     uint64_t young = mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w];
     uint64_t trash = mm__table(pool, MM__TRASH)[w];
-    if (trash == 0 || t->set == MM__SET_ALL) return trash;
+    if (trash == 0 || t->set == MM__SET_ALL || t->set == MM__SET_CLOSURE) return trash;
     return t->set == MM__SET_OLD ? trash & ~young : trash & young;
 }
 
@@ -5637,6 +5695,44 @@ MM__PRIVATE void *mm__object_at(const mm__heap *h, const mm__bpool *pool, size_t
     char *block = pool->blocks + i * pool->size;
     if (pool->cache == 0) block += 8; /* runs and huge blocks */
     return block + sizeof(mm_header) + h->zone;
+}
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define MM__LITTLE_ENDIAN 0
+#else
+#define MM__LITTLE_ENDIAN 1
+#endif
+
+MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
+{
+    x = (x & UINT64_C(0x00FF00FF00FF00FF)) << 8 |
+        (x >> 8 & UINT64_C(0x00FF00FF00FF00FF));
+    x = (x & UINT64_C(0x0000FFFF0000FFFF)) << 16 |
+        (x >> 16 & UINT64_C(0x0000FFFF0000FFFF));
+    return x << 32 | x >> 32;
+}
+
+/* Bit i: byte i is not `value`, which is 0 or MM__LIVE. */
+MM__PRIVATE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
+{
+    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
+    const uint64_t none = value ? ~UINT64_C(0) : 0;
+    uint64_t mask = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t x;
+        memcpy(&x, bytes + i * 8, 8);
+        x ^= none; /* a byte that is not zero: its high bit, then all eight in a row */
+        if (x == 0) continue;
+        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
+        if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
+        mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
+    }
+    return mask;
+}
+
+MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
+{
+    return mm__bytes_other(bytes, MM__LIVE);
 }
 
 /* -- walking a set, a word at a time, from the trial's cursor -- */
@@ -5682,7 +5778,7 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
     while (t->at.word < words) {
         size_t   w = t->at.word++;
         uint64_t mask;
-        if (t->low && !(pool->young_sum >> w & 1)) continue;
+        if (mm__is_young(t) && !(pool->young_sum >> w & 1)) continue;
         mask = mm__trial_word(t, pool, w, trash);
         if (mask == 0) continue;
         fn(h, t, pool, w, mask);
@@ -5716,10 +5812,34 @@ MM__PRIVATE bool mm__walk_arenas(mm__heap *h, mm__trial *t, mm__word_fn fn)
     return true;
 }
 
+/* The words with members of a closure. */
+MM__PRIVATE bool mm__walk_touched(mm__heap *h, mm__trial *t, mm__word_fn fn)
+{
+    bool trash = t->phase > MM__CONDEMN && t->phase < MM__RESET;
+    if (t->at.pool == NULL && t->at.word == 0) t->at.pool = h->gc.touched_pools;
+    for (; t->at.pool; t->at.pool = t->at.pool->next_touched, t->at.word = 0) {
+        mm__bpool *pool = t->at.pool;
+        uint64_t   rest = t->at.word < 64 ? pool->touched_sum >> t->at.word : 0;
+        for (; rest; rest = t->at.word < 64 ? pool->touched_sum >> t->at.word : 0) {
+            unsigned w = t->at.word + mm__ctz(rest);
+            uint64_t mask = mm__table(pool, MM__TRASH)[w];
+            t->at.word = w + 1;
+            if (!trash) mask = mm__bytes_other(mm__bytes(pool, w), 0);
+            if (mask == 0) continue;
+            fn(h, t, pool, w, mask);
+            if (mm__out_of_budget(t, 4 + mm__popcount(mask))) return false;
+            if (t->part_of && !mm__large_pending(h, t)) return false;
+        }
+    }
+    t->at.word = 1; /* the walk has ended, and stays so until the next phase */
+    return true;
+}
+
 MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 {
     mm__bpool *pool, *next;
     if (t->part_of && !mm__large_pending(h, t)) return false;
+    if (t->set == MM__SET_CLOSURE) return mm__walk_touched(h, t, fn);
     if (t->set == MM__SET_OLD || t->set == MM__SET_ALL)
         return mm__walk_arenas(h, t, fn);
     for (pool = h->gc.young_pools; pool; pool = next) {
@@ -5732,38 +5852,6 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 /* -- count -- */
 
 #define MM__AHEAD 1024 /* bytes: how far in front of a walk objects are fetched */
-
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define MM__LITTLE_ENDIAN 0
-#else
-#define MM__LITTLE_ENDIAN 1
-#endif
-
-MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
-{
-    x = (x & UINT64_C(0x00FF00FF00FF00FF)) << 8 |
-        (x >> 8 & UINT64_C(0x00FF00FF00FF00FF));
-    x = (x & UINT64_C(0x0000FFFF0000FFFF)) << 16 |
-        (x >> 16 & UINT64_C(0x0000FFFF0000FFFF));
-    return x << 32 | x >> 32;
-}
-
-/* Bit i: byte i is not MM__LIVE. */
-MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
-{
-    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t x;
-        memcpy(&x, bytes + i * 8, 8);
-        if (x == ~UINT64_C(0)) continue;
-        x = ~x; /* a byte that is not zero: its high bit, then all eight side by side */
-        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
-        if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
-        mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
-    }
-    return mask;
-}
 
 
 MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
@@ -5891,13 +5979,13 @@ MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
 MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t *bytes = mm__bytes(pool, w);
     if (t->phase == MM__COUNT)
-        t->members += mm__popcount(t->low ? mask : mask & mm__not_live(bytes));
-    if (t->low)
-        mm__count_members(h, t, pool, w, mask, 128);
-    else
+        t->members += mm__popcount(mm__is_young(t) ? mask : mask & mm__not_live(bytes));
+    if (t->low == 0)
         mm__count_members(h, t, pool, w, mask, 0);
+    else
+        mm__count_members(h, t, pool, w, mask, t->low);
 }
 
 /* -- mark -- */
@@ -5947,6 +6035,8 @@ MM__PRIVATE bool mm__phase_counts(mm__phase phase)
     return phase == MM__COUNT || phase == MM__VERIFY_COUNT || phase == MM__RECOUNT;
 }
 
+MM__PRIVATE void mm__closure_visit(void *child, void *context);
+
 /* A part of part_of. False: there is more of it. */
 MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 {
@@ -5955,6 +6045,7 @@ MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
     mm_visit_fn visit = mm__phase_counts(t->phase) ? mm__count_visit : mm__mark_visit;
     size_t      n, end;
     char       *at;
+    if (t->set == MM__SET_CLOSURE && t->phase == MM__COUNT) visit = mm__closure_visit;
     if (mm__header_of(t->part_of)->gc & MM__GC_GONE) return true;
     if (t->part_slot >= type->mm__.all_count) {
         if (type->traverse) type->traverse(t->part_of, visit, &context);
@@ -6004,7 +6095,10 @@ MM__FLATTENED bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
 
 #define MM__PREFETCHED 8
 
-/* Mark what the stack holds; objects are fetched ahead. False: out of budget. */
+MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, void *object);
+
+/* Mark what the stack holds, or count, for a closure; objects are fetched ahead.
+   False: out of budget. */
 MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
     char    *ahead[MM__PREFETCHED];
@@ -6018,9 +6112,11 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
         if (n == 0) return true;
         object = ahead[first++ % MM__PREFETCHED];
         n--;
-        if (!(mm__header_of(object)->gc & MM__GC_GONE))
+        if (t->phase == MM__COUNT)
+            mm__closure_scan(h, t, object);
+        else if (!(mm__header_of(object)->gc & MM__GC_GONE))
             mm__mark_object(h, t, object, mm_type_of(object));
-        if (mm__out_of_budget(t, 1)) break;
+        if (mm__out_of_budget(t, t->set == MM__SET_CLOSURE ? 3 : 1)) break; /* misses */
     }
     while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
     return false;
@@ -6082,13 +6178,33 @@ MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, 
     t->position = mm__position(object);
 }
 
+/* The same in no order of address: all that is found goes on the stack. */
+MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                       size_t w, uint64_t mask)
+{
+    uint8_t *bytes = mm__bytes(pool, w);
+    for (; mask; mask &= mask - 1) {
+        unsigned i = mm__ctz(mask);
+        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
+        if (bytes[i] != MM__LIVE) {
+            if (!mm__held(h, t, object, bytes[i])) continue;
+            bytes[i] = MM__LIVE;
+            t->rescued = true;
+        }
+        if (!(mm__header_of(object)->gc & MM__GC_GONE))
+            mm__mark_object(h, t, object, mm_type_of(object));
+    }
+}
+
 MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                uint64_t mask)
 {
-    if (t->low)
-        mm__mark_members(h, t, pool, w, mask, 128);
-    else
+    if (t->set == MM__SET_CLOSURE)
+        mm__closure_mark_word(h, t, pool, w, mask);
+    else if (t->low == 0)
         mm__mark_members(h, t, pool, w, mask, 0);
+    else
+        mm__mark_members(h, t, pool, w, mask, t->low);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -6105,7 +6221,7 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
         if (!t->marks.overflowed) return true;
         t->marks.overflowed = false;
         memset(&t->at, 0, sizeof t->at);
-        t->position = 0;
+        t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
     }
 }
 
@@ -6134,8 +6250,9 @@ MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t live, bool settled)
 {
     uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w],
-             *y1 = &mm__table(pool, MM__YOUNG1)[w];
-    uint64_t  fresh = live & *y0, suspects = 0;
+             *y1 = &mm__table(pool, MM__YOUNG1)[w],
+             *suspect = &mm__table(pool, MM__SUSPECT)[w];
+    uint64_t  fresh = live & *y0, rest;
     uint8_t   quiet = settled ? MM__GC_QUIET : 0;
     live &= *y0 | *y1;
     if (live == 0) return;
@@ -6143,15 +6260,16 @@ MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     *y0 &= ~live;
     *y1 &= ~live;
     if (t->set == MM__SET_GEN0) *y1 |= live;
-    for (; fresh; fresh &= fresh - 1) {
-        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(fresh));
+    for (rest = fresh | (settled ? live & *suspect : 0); rest; rest &= rest - 1) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm_header *header = mm__header_of(object);
         header->gc = (uint8_t)((header->gc & ~quiet) | MM__GC_OLD);
-        if (header->gc & MM__GC_QUIET) suspects |= fresh & (0 - fresh);
+        if (header->gc & MM__GC_QUIET) *suspect |= rest & (0 - rest);
     }
-    if (suspects == 0) return;
-    mm__table(pool, MM__SUSPECT)[w] |= suspects;
-    h->gc.suspects += mm__popcount(suspects);
+    if (settled) *suspect &= ~live;
+    if ((*suspect & live) == 0) return;
+    mm__suspect_link(h, pool, w);
+    if (t->set != MM__SET_GEN0) h->gc.suspects += mm__popcount(*suspect & live);
 }
 
 /* Whether this trial looks at all that may hold its survivors. */
@@ -6178,10 +6296,10 @@ MM__PRIVATE void mm__bytes_set(uint8_t *bytes, uint64_t mask, uint8_t value)
 MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t *bytes = mm__bytes(pool, w);
     uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
-    if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
-    if (t->set != MM__SET_OLD)
+    if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
+    if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
     if (dead == 0) return;
     t->trash += mm__popcount(dead);
@@ -6195,7 +6313,7 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                     size_t w, uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t *bytes = mm__bytes(pool, w);
     uint64_t live = mask & ~mm__not_live(bytes), rest;
     mm__table(pool, MM__TRASH)[w] &= ~live;
     for (rest = live; rest; rest &= rest - 1)
@@ -6203,8 +6321,8 @@ MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
             (uint8_t)~MM__F_DEAD;
     t->trash += mm__popcount(mask & ~live);
     t->resurrected += mm__popcount(live);
-    if (t->low) mm__bytes_set(bytes, live, mm__resting_byte(h));
-    if (t->set != MM__SET_OLD)
+    if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
+    if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
     for (rest = mask & ~live; rest; rest &= rest - 1) {
         mm_header *header =
@@ -6267,7 +6385,7 @@ MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool, s
 MM__PRIVATE void mm__recount_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                         size_t w, uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t *bytes = mm__bytes(pool, w);
     (void)h;
     mm__bytes_set(bytes, mask & mm__not_live(bytes), t->low);
 }
@@ -6350,12 +6468,12 @@ MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, s
                                    uint64_t mask)
 {
     mm__class *k = &h->klass[pool->cache];
-    uint8_t   *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t   *bytes = mm__bytes(pool, w);
     uint32_t   n;
     mm__table(pool, MM__YOUNG0)[w] &= ~mask;
     mm__table(pool, MM__YOUNG1)[w] &= ~mask;
     mm__table(pool, MM__SUSPECT)[w] &= ~mask;
-    if (t->low) mm__bytes_set(bytes, mask, mm__resting_byte(h));
+    if (t->low) mm__bytes_set(bytes, mask, mm__resting_byte(h)); /* not black */
     if (h->zone) {
         for (; mask; mask &= mask - 1)
             mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
@@ -6371,7 +6489,7 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t mask)
 {
     mm__table(pool, MM__TRASH)[w] &= ~mask;
-    if (t->low && mm__blackening(h)) /* the old trial's stack may name the block */
+    if (mm__is_young(t) && mm__blackening(h)) /* the old trial's stack may name the block */
         for (uint64_t rest = mask; rest; rest &= rest - 1)
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->gc |=
                 MM__GC_GONE;
@@ -6382,7 +6500,7 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     for (; mask; mask &= mask - 1) {
         void *object = mm__object_at(h, pool, mm__ctz(mask));
         mm__header_of(object)->flags |= MM__F_DEAD;
-        if (t->low == 0 && mm__defer_free(h, object)) continue;
+        if (!mm__is_young(t) && mm__defer_free(h, object)) continue;
         mm__object_memory_free(h, object);
     }
 }
@@ -6493,7 +6611,9 @@ MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
 {
     mm__trial *t = &h->gc.old;
     uint8_t   *byte = mm__byte(object);
-    if (!mm__blackening(h) || *byte > MM__SATURATED) return;
+    if (t->phase == MM__IDLE || t->phase == MM__RESET ||
+        (uint8_t)(*byte - t->low) > MM__SATURATED)
+        return;
     *byte = MM__LIVE;
     t->rescued = true;
     if ((t->phase == MM__MARK || t->phase == MM__REMARK ||
@@ -6520,8 +6640,9 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
     i = mm__index_in(mm__A(object), object);
     bit = UINT64_C(1) << (i & 63);
     word = &mm__table(pool, MM__SUSPECT)[i / 64];
-    if (!(*word & bit)) h->gc.suspects++;
+    if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) h->gc.suspects++;
     *word |= bit;
+    mm__suspect_link(h, pool, i / 64);
     if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT ||
         t->phase == MM__MARK)
         mm__header_of(object)->gc |= MM__GC_QUIET;
@@ -6536,7 +6657,7 @@ MM_API bool mm__barrier(void *object)
     if (mm__marking(t)) mm__blacken(h, object);
     if (t->phase == MM__CONDEMN || t->phase == MM__VERIFY_CONDEMN ||
         t->phase == MM__RECONDEMN)
-        return *mm__byte(object) > MM__SATURATED || !t->sliced;
+        return (uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED || !t->sliced;
     if (t->phase >= MM__WEAKEN && (t->phase > MM__RECONDEMN || !t->finalizers))
         return !mm__in_trash(object); /* nothing can bring it back any more */
     return true;
@@ -6548,7 +6669,10 @@ MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
     mm__bpool *pool = mm__pool_at(mm__A(object), object);
     uint32_t   i = mm__index_in(mm__A(object), object);
     mm__table(pool, MM__TRASH)[i / 64] &= ~(UINT64_C(1) << (i & 63));
-    *mm__byte(object) = mm__resting_byte(h);
+    if (h->gc.old.phase == MM__IDLE || h->gc.old.set != MM__SET_CLOSURE)
+        *mm__byte(object) = mm__resting_byte(h);
+    else if (*mm__byte(object)) /* the stack may name it, or what comes in its place */
+        *mm__byte(object) = MM__LIVE;
 }
 
 /* A large object that died during a trial keeps its memory until the trial ends: the
@@ -6580,20 +6704,21 @@ MM__PRIVATE void mm__deferred_free(mm__heap *h)
 MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t mask)
 {
-    uint64_t *suspect = &mm__table(pool, MM__SUSPECT)[w], rest = *suspect & mask, young;
-    uint8_t  *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
-    uint64_t  promoted;
-    *suspect = 0;
+    uint64_t *suspect = &mm__table(pool, MM__SUSPECT)[w], rest, promoted;
+    uint64_t  young = mask & (mm__table(pool, MM__YOUNG0)[w] |
+                             mm__table(pool, MM__YOUNG1)[w]);
+    uint8_t  *bytes = mm__bytes(pool, w);
+    bool      black = t->sliced && !t->adopting;
+    rest = *suspect & mask & ~(black ? young : 0);
+    *suspect &= black ? young : 0;
     t->visits += mm__popcount(rest);
     for (; rest; rest &= rest - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
     }
     mm__bytes_set(bytes, mask & mm__table(pool, MM__FROZEN)[w], MM__LIVE);
-    if (!t->sliced) return;
-    young = mask & (mm__table(pool, MM__YOUNG0)[w] | mm__table(pool, MM__YOUNG1)[w]);
-    if (young == 0) return;
-    if (!t->adopting) {
+    if (!t->sliced || young == 0) return;
+    if (black) {
         mm__bytes_set(bytes, young, MM__LIVE);
         return;
     }
@@ -6649,7 +6774,7 @@ MM__PRIVATE void mm__garbage_append(mm__heap *h, void *object)
 MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
-    uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    uint8_t *bytes = mm__bytes(pool, w);
     for (uint64_t rest = mask; rest; rest &= rest - 1) {
         unsigned i = mm__ctz(rest);
         void    *object = mm__object_at(h, pool, w * 64 + i);
@@ -6660,9 +6785,194 @@ MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
         mm__garbage_append(h, object); /* without memory it stays where it is */
         mm__table(pool, MM__TRASH)[w] &= ~(UINT64_C(1) << i);
         mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
-        bytes[i] = t->low ? mm__resting_byte(h) : MM__LIVE;
-        mm__promote_word(h, t, pool, w, UINT64_C(1) << i, mm__settles(t));
+        bytes[i] = mm__is_young(t) ? mm__resting_byte(h) : MM__LIVE;
+        if (t->set != MM__SET_CLOSURE)
+            mm__promote_word(h, t, pool, w, UINT64_C(1) << i, mm__settles(t));
     }
+}
+
+/* -- closures: only what suspects lead to --
+
+   Any set of objects can be put on trial: references from elsewhere make its members
+   live. A closure's members are what a depth-first walk from fresh suspects finds; if it
+   gets too large, what was not looked at yet holds what it refers to. All else is as in
+   an old trial in slices. */
+
+MM__PRIVATE void mm__closure_add(mm__heap *h, mm__trial *t, void *object, uint8_t n)
+{
+    mm__bpool *pool = mm__pool_at(mm__A(object), object);
+    uint32_t   i = mm__index_in(mm__A(object), object);
+    uint64_t   bit = UINT64_C(1) << (i & 63), *suspect;
+    if (mm__table(pool, MM__FROZEN)[i / 64] & bit) {
+        t->outside++;
+        return;
+    }
+    suspect = &mm__table(pool, MM__SUSPECT)[i / 64];
+    if ((*suspect & bit) && !(mm__table(pool, MM__YOUNG1)[i / 64] & bit) &&
+        h->gc.suspects)
+        h->gc.suspects--;
+    *suspect &= ~bit;
+    mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
+    mm__bytes(pool, 0)[i] = (uint8_t)(t->low + n);
+    if (pool->touched_sum == 0) {
+        pool->next_touched = h->gc.touched_pools;
+        h->gc.touched_pools = pool;
+    }
+    pool->touched_sum |= UINT64_C(1) << i / 64;
+    t->members++;
+    mm__stack_push(h, &t->marks, object);
+}
+
+MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, void *child)
+{
+    uint8_t *byte = mm__byte(child);
+    if (*byte != 0)
+        mm__count_at(h, t, t->low, byte, child);
+    else if ((mm__header_of(child)->flags & MM__F_DEAD) || mm__is_immortal(child))
+        t->outside++;
+    else
+        mm__closure_add(h, t, child, 1);
+}
+
+MM__PRIVATE void mm__closure_visit(void *child, void *context)
+{
+    mm__context *c = (mm__context *)context;
+    mm__closure_ref(c->heap, c->trial, child);
+}
+
+MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, void *object)
+{
+    const mm_type *type = mm_type_of(object);
+    mm__context    context = {h, t};
+    if ((uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED) return;
+    if (t->members > t->limit) t->cut = true;
+    if (t->cut) return;
+    if (!type->mm__.simple) {
+        if (!mm__large_later(h, t, object, type))
+            mm__visit_refs(object, type, mm__closure_visit, &context);
+        return;
+    }
+    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+        void *child = mm__load((char *)object + type->mm__.ref_offsets[i]);
+        if (child) mm__closure_ref(h, t, child);
+    }
+}
+
+MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
+{
+    do {
+        if (!mm__mark_pending(h, t)) return false;
+        if (!mm__large_pending(h, t)) return false;
+    } while (t->marks.chunk);
+    if (t->marks.overflowed) t->cut = true;
+    t->marks.overflowed = false;
+    return true;
+}
+
+MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                        size_t w, uint64_t mask)
+{
+    (void)h, (void)t, (void)mask;
+    memset(mm__bytes(pool, w), 0, 64);
+}
+
+/* All suspects of word w are members. */
+MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w)
+{
+    uint64_t rest = mm__table(pool, MM__SUSPECT)[w] & ~mm__table(pool, MM__FREE)[w];
+    size_t   n = 0;
+    for (; rest; rest &= rest - 1, n++) {
+        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
+        const mm_header *header = mm__header_of(object);
+        if (!(header->flags & MM__F_DEAD) && !(header->gc & MM__GC_GONE) &&
+            *mm__byte(object) == 0)
+            mm__closure_add(h, t, object, 0);
+    }
+    return n;
+}
+
+MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on);
+MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t collected);
+
+MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced);
+
+MM__PRIVATE void mm__closure_begin(mm__heap *h)
+{
+    mm__trial *t = &h->gc.old;
+    size_t     seeds = 0;
+    mm__aged_flush(h);
+    mm__trial_begin(h, t, MM__SET_CLOSURE, true);
+    if (h->gc.closure_limit == 0) h->gc.closure_limit = 4 * MM__CLOSURE_LEAST;
+    t->limit = h->gc.closure_limit;
+    h->gc.allocated = 0;
+    mm__barriers_set(h, true);
+    while (h->gc.suspect_pools && seeds < MM__CLOSURE_SEEDS) {
+        mm__bpool *pool = h->gc.suspect_pools;
+        for (; pool->suspect_sum; pool->suspect_sum &= pool->suspect_sum - 1)
+            seeds += mm__closure_seed(h, t, pool, mm__ctz(pool->suspect_sum));
+        mm__suspect_unlink(h, pool);
+    }
+}
+
+/* Suspects that no closure will begin with: the next old trial looks at them. */
+MM__PRIVATE void mm__suspects_unlist(mm__heap *h)
+{
+    while (h->gc.suspect_pools) mm__suspect_unlink(h, h->gc.suspect_pools);
+}
+
+/* Closures that find much may grow; while they find little, they are rare and small. */
+MM__PRIVATE void mm__closure_adapt(mm__heap *h, const mm__trial *t)
+{
+    mm__gc *gc = &h->gc;
+    if (t->found * 3 >= t->members) {
+        gc->closure_pause = 0;
+        if (gc->closure_limit < MM__CLOSURE_MOST) gc->closure_limit *= 2;
+    } else {
+        if (gc->closure_pause < 63) gc->closure_pause = gc->closure_pause * 2 + 1;
+        gc->closure_limit /= 4;
+        if (gc->closure_limit < MM__CLOSURE_LEAST) gc->closure_limit = MM__CLOSURE_LEAST;
+    }
+    gc->closure_wait = gc->closure_pause;
+}
+
+MM__PRIVATE void mm__emptied_pools_free(mm__heap *h);
+
+MM__PRIVATE void mm__closure_end(mm__heap *h)
+{
+    mm__trial *t = &h->gc.old;
+    mm__gc    *gc = &h->gc;
+    t->phase = MM__IDLE;
+    mm__barriers_set(h, false);
+    while (gc->touched_pools) {
+        mm__bpool *pool = gc->touched_pools;
+        gc->touched_pools = pool->next_touched;
+        pool->next_touched = NULL;
+        pool->touched_sum = 0;
+    }
+    if (t->cut || t->incomplete) gc->suspects++; /* what began it may be garbage still */
+    gc->promoted += t->resurrected;
+    gc->long_lived_pending -=
+        t->found < gc->long_lived_pending ? t->found : gc->long_lived_pending;
+    gc->stats[1].collected += t->found;
+    mm__closure_adapt(h, t);
+    mm__emptied_pools_free(h);
+    mm__deferred_free(h);
+    mm__young_tidy(h);
+}
+
+/* After a young collection: put fresh suspects on trial, unless it pays too seldom. */
+MM__PRIVATE void mm__closure_due(mm__heap *h)
+{
+    if (h->gc.suspect_pools == NULL || h->gc.old.phase != MM__IDLE) return;
+    if (h->gc.closure_wait) {
+        h->gc.closure_wait--;
+        mm__suspects_unlist(h);
+        return;
+    }
+    h->gc.collecting = true;
+    mm__gc_tell(h, false, 1, 0);
+    h->gc.collecting = false;
+    mm__closure_begin(h);
 }
 
 MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
@@ -6687,7 +6997,7 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
 MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phase phase)
 {
     switch (phase) {
-    case MM__UNQUIET: case MM__RESET: return t->low != 0;
+    case MM__UNQUIET: case MM__RESET: return mm__is_young(t);
     case MM__VERIFY_RESET: case MM__VERIFY_COUNT: case MM__VERIFY_MARK:
         return !t->sliced;
     case MM__VERIFY_CONDEMN: return !t->sliced || !t->rescued;
@@ -6707,10 +7017,10 @@ MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phas
 MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
-    t->position = 0;
+    t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
     if (mm__phase_empty(h, t, t->phase)) return;
     if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
-        mm__excess_clear(h, &h->gc.excess[t->low != 0]);
+        mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
     if (t->phase == MM__RECONDEMN || t->phase == MM__VERIFY_CONDEMN) t->trash = 0;
     if (t->phase == MM__CONDEMN) t->rescued = false;
 }
@@ -6718,10 +7028,13 @@ MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 /* Go on with the current phase. False: the budget ended. */
 MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
 {
+    bool closure = t->set == MM__SET_CLOSURE;
+    if (closure && t->phase == MM__COUNT) return mm__closure_count(h, t);
     switch (t->phase) {
     case MM__MARK: case MM__VERIFY_MARK: case MM__REMARK: return mm__mark_all(h, t);
     case MM__CALL: mm__weak_call_due(h); return true;
-    case MM__RESET: return mm__reset(h, t);
+    case MM__RESET:
+        return closure ? mm__walk(h, t, mm__closure_reset_word) : mm__reset(h, t);
     default: return mm__walk(h, t, mm__phase_fn(t->phase));
     }
 }
@@ -6736,7 +7049,7 @@ MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
         mm__phase_begin(h, t);
     }
     t->found = t->trash;
-    mm__excess_clear(h, &h->gc.excess[t->low != 0]);
+    mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
     return true;
 }
 
@@ -6747,11 +7060,13 @@ MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sl
     t->marks = marks;
     t->large = large;
     t->set = set;
-    t->low = set == MM__SET_GEN0 || set == MM__SET_YOUNG ? 128 : 0;
+    t->low = set == MM__SET_GEN0 || set == MM__SET_YOUNG ? MM__LOW_YOUNG
+             : set == MM__SET_CLOSURE                    ? MM__LOW_CLOSURE
+                                                         : 0;
     t->sliced = sliced;
     t->phase = t->low ? MM__COUNT : MM__UNQUIET;
-    t->generation = set == MM__SET_GEN0 ? 0 : set == MM__SET_YOUNG ? 1 : 2;
-    mm__flush_tracked(h);
+    t->generation = set == MM__SET_GEN0 ? 0 : set <= MM__SET_CLOSURE ? 1 : 2;
+    if (set != MM__SET_CLOSURE) mm__flush_tracked(h);
 }
 
 /* -- collections: trials with counters, callbacks and statistics around them -- */
@@ -6851,7 +7166,7 @@ MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
     for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
         for (size_t w = 0; w < mm__pool_words(pool); w++) {
             uint64_t trash = mm__trash_word(pool, w, t);
-            uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+            uint8_t *bytes = mm__bytes(pool, w);
             mm__table(pool, MM__TRASH)[w] &= ~trash;
             mm__bytes_set(bytes, trash, mm__resting_byte(h));
             for (; trash; trash &= trash - 1)
@@ -6895,14 +7210,27 @@ MM__PRIVATE void mm__young_promote(mm__heap *h, mm__trial *t)
         }
 }
 
+MM__PRIVATE bool mm__closure_active(const mm__heap *h)
+{
+    return h->gc.old.phase != MM__IDLE && h->gc.old.set == MM__SET_CLOSURE;
+}
+
+MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us);
+
+MM__PRIVATE void mm__closure_finish(mm__heap *h)
+{
+    if (mm__closure_active(h)) mm__old_slice(h, SIZE_MAX, 0);
+}
+
 /* The young trial, whole, for a collection of generation g (2: in place of all).
    Unless it must be exact, it is left out if it could find little. */
 MM__PRIVATE void mm__young_trial(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
+    if (exact) mm__closure_finish(h);
     mm__trial_begin(h, t, g ? MM__SET_YOUNG : MM__SET_GEN0, false);
     t->generation = g;
-    if (!exact && !mm__young_suspicious(h, t)) {
+    if (!exact && (mm__closure_active(h) || !mm__young_suspicious(h, t))) {
         mm__young_promote(h, t);
         t->phase = MM__IDLE;
         return;
@@ -6958,6 +7286,7 @@ MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
 {
     bool adopt = mm__gc_count0(h) > MM__STEP_YOUNG;
     h->gc.suspects = h->gc.promoted = 0;
+    mm__suspects_unlist(h);
     h->gc.long_lived_pending = 0;
     h->gc.allocated = 0;
     mm__trial_begin(h, &h->gc.old, sliced ? MM__SET_OLD : MM__SET_ALL, sliced);
@@ -6979,20 +7308,21 @@ MM__PRIVATE void mm__old_end(mm__heap *h)
 
 /* Go on with the old trial: at most `visits` (SIZE_MAX: to the end) and, unless it
    is 0, `us` microseconds. True: it has ended. */
-MM__NOINLINE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
+MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
 {
     mm__trial *t = &h->gc.old;
     uint64_t   start = mm__clock_ns();
     size_t     before = t->visits;
-    bool       was = h->gc.collecting, done;
+    bool       was = h->gc.collecting, closure = t->set == MM__SET_CLOSURE, done;
     h->gc.collecting = true;
     t->budget = visits > SIZE_MAX - t->visits ? SIZE_MAX : t->visits + visits;
     t->deadline = us ? start + us * UINT64_C(1000) : 0;
     done = mm__trial_run(h, t);
-    if (done) mm__old_end(h);
-    if (done) mm__collect_end(h, 2, t->found);
-    mm__gc_pause(h, 2, start, t->visits - before);
-    if (done && t->sliced) mm__gc_tell(h, true, 2, t->found);
+    if (done && closure) mm__closure_end(h);
+    if (done && !closure) mm__old_end(h);
+    if (done && !closure) mm__collect_end(h, 2, t->found);
+    mm__gc_pause(h, t->generation, start, t->visits - before);
+    if (done && t->sliced) mm__gc_tell(h, true, t->generation, t->found);
     h->gc.collecting = was;
     return done;
 }
@@ -7071,7 +7401,7 @@ MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
 MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
-    uint64_t percent = mm__gc_sliced(h) ? 40 : 25; /* CPython: a quarter */
+    uint64_t percent = !mm__gc_sliced(h) ? 25 : gc->suspects ? 40 : 100;
     if (count0 <= gc->threshold[0]) return -1;
     if (gc->count2 > gc->threshold[2] &&
         gc->long_lived_pending * 100 >= gc->long_lived_total * percent)
@@ -7099,6 +7429,7 @@ MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
 {
     if (g < 2) {
         mm__collect_young(h, g, !mm__gc_sliced(h));
+        if (mm__gc_sliced(h)) mm__closure_due(h);
     } else if (!mm__gc_sliced(h)) {
         mm__collect_full(h);
     } else {
@@ -7117,6 +7448,7 @@ MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h)
 
 MM__PRIVATE void mm__gc_bytes(mm__heap *h)
 {
+    mm__closure_finish(h);
     if (h->gc.old.phase != MM__IDLE || !mm__gc_sliced(h)) {
         mm__collect_full(h);
         return;
@@ -10687,7 +11019,7 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
     uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
     uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
     uint64_t suspect = mm__table(pool, MM__SUSPECT)[w];
-    const uint8_t *bytes = mm__A(pool)->unit[pool->unit].bytes + w * 64;
+    const uint8_t *bytes = mm__bytes(pool, w);
     bool *ok = (bool *)context;
     if (y0 & y1 & used) *ok = mm__broken(h, "A6", pool->blocks);
     if (y1 & ~used) *ok = mm__broken(h, "A6", pool->blocks);

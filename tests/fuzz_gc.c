@@ -528,7 +528,10 @@ static void slice(void)
     }
     if (h->gc.old.phase == MM__IDLE) {
         if (!one_in(6)) return;
-        mm__old_start(h);
+        h->gc.closure_wait = 0;
+        h->gc.closure_limit = 1 + below(40);
+        if (one_in(2)) mm__closure_due(h);
+        if (h->gc.old.phase == MM__IDLE) mm__old_start(h);
     }
     mm__old_slice(h, 1 + below(8), 0);
 }
