@@ -5295,6 +5295,18 @@ MM__PRIVATE bool mm__calm(const mm__heap *h)
            h->gc.old.phase == MM__IDLE;
 }
 
+/* D2 for an object that is plain but for its disposer. */
+MM__PRIVATE void mm__die_disposed(mm__heap *h, void *object, const mm_type *type)
+{
+    h->dying_defer = true;
+    mm__drop_simple(h, object, type);
+    h->dying_defer = false;
+    h->dying_depth = 1;
+    type->dispose(object);
+    h->dying_depth = 0;
+    mm__free_plainly(h, object);
+}
+
 /* The count of an object reached zero. */
 MM__NOINLINE void mm__die(mm__heap *h, void *object)
 {
@@ -5302,9 +5314,13 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
     header->flags |= MM__F_DEAD;
-    if (MM__LIKELY(mm__calm(h) && mm__plain(header, type))) {
+    if (MM__LIKELY(mm__calm(h) && type->mm__.simple && !type->finalize &&
+                   !(header->flags & (MM__F_WEAK | MM__F_POOLED)))) {
         h->dying_budget = MM__DEATHS;
-        mm__die_chain(h, object);
+        if (type->dispose)
+            mm__die_disposed(h, object, type);
+        else
+            mm__die_chain(h, object);
         if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
         return;
     }
@@ -7922,37 +7938,6 @@ MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
     return &weak->entry[i];
 }
 
-MM__PRIVATE bool mm__weak_grow(mm__heap *h)
-{
-    mm__weak old = h->weak, *weak = &h->weak;
-    size_t   capacity = old.capacity ? old.capacity * 2 : 128; /* 2^n */
-    mm__weak_entry *entry =
-        (mm__weak_entry *)mm__obtain(h, capacity * sizeof *entry, MM__PAGE);
-    if (entry == NULL) return false;
-    weak->entry = entry;
-    weak->capacity = capacity;
-    for (size_t i = 0; i < old.capacity; i++)
-        if (old.entry[i].object)
-            *mm__weak_vacancy(weak, old.entry[i].object) = old.entry[i];
-    if (old.capacity) mm__give_back(h, old.entry, old.capacity * sizeof *entry);
-    return true;
-}
-
-/* The object's entry, made if need be. NULL: no memory. */
-MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
-{
-    mm__weak       *weak = &h->weak;
-    mm__weak_entry *e = mm__weak_find(h, object);
-    if (e) return e;
-    if (weak->used * 2 >= weak->capacity && !mm__weak_grow(h)) return NULL;
-    e = mm__weak_vacancy(weak, object);
-    memset(e, 0, sizeof *e);
-    e->object = object;
-    weak->used++;
-    mm__header_of(object)->flags |= MM__F_WEAK;
-    return e;
-}
-
 /* Keeps W2. */
 MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
 {
@@ -7971,6 +7956,52 @@ MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
         }
     }
     weak->entry[hole].object = NULL;
+}
+
+MM__PRIVATE bool mm__weak_grow(mm__heap *h)
+{
+    mm__weak old = h->weak, *weak = &h->weak;
+    size_t   capacity = old.capacity ? old.capacity * 2 : 128; /* 2^n */
+    mm__weak_entry *entry =
+        (mm__weak_entry *)mm__obtain(h, capacity * sizeof *entry, MM__PAGE);
+    if (entry == NULL) return false;
+    weak->entry = entry;
+    weak->capacity = capacity;
+    for (size_t i = 0; i < old.capacity; i++)
+        if (old.entry[i].object)
+            *mm__weak_vacancy(weak, old.entry[i].object) = old.entry[i];
+    if (old.capacity) mm__give_back(h, old.entry, old.capacity * sizeof *entry);
+    return true;
+}
+
+/* Room in a full table: entries without references or handle leave, or it grows. */
+MM__NOINLINE bool mm__weak_room(mm__heap *h)
+{
+    mm__weak *weak = &h->weak;
+    for (size_t i = 0; i < weak->capacity;) {
+        mm__weak_entry *e = &weak->entry[i];
+        if (e->object && e->refs == NULL && e->place == 0)
+            mm__weak_remove(h, e); /* another may come here */
+        else
+            i++;
+    }
+    return weak->used * 3 < weak->capacity || mm__weak_grow(h);
+}
+
+/* The object's entry, made if need be. NULL: no memory. */
+MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
+{
+    mm__weak       *weak = &h->weak;
+    mm__weak_entry *e;
+    if (mm__header_of(object)->flags & MM__F_WEAK) return mm__weak_find(h, object);
+    if (weak->used * 3 >= weak->capacity * 2 && !mm__weak_room(h)) return NULL;
+    e = mm__weak_vacancy(weak, object);
+    e->refs = NULL;
+    e->place = 0;
+    e->object = object;
+    weak->used++;
+    mm__header_of(object)->flags |= MM__F_WEAK;
+    return e;
 }
 
 /* -- places of handles -- */
@@ -8038,20 +8069,17 @@ MM__PRIVATE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
     ref->target = e->object;
 }
 
-/* Take a reference out of its target's list. Keeps W1, W2. */
+/* Take a reference out of its target's list; the entry stays. Keeps W1. */
 MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref)
 {
-    mm__weak_entry *e;
     if (ref->target == NULL) return;
-    e = mm__weak_find(h, ref->target);
     if (ref->prev)
         ref->prev->next = ref->next;
     else
-        e->refs = ref->next;
+        mm__weak_find(h, ref->target)->refs = ref->next;
     if (ref->next) ref->next->prev = ref->prev;
     ref->target = NULL;
     ref->next = ref->prev = NULL;
-    if (e->refs == NULL && e->place == 0) mm__weak_remove(h, e);
 }
 
 MM__PRIVATE void mm__weakref_dispose(void *object)
@@ -8149,6 +8177,12 @@ MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object)
 
 /* -- weak references -- */
 
+MM__PRIVATE mm__weak_entry *mm__weak_entry_of(const void *object)
+{
+    if (object == NULL || !(mm__header_of(object)->flags & MM__F_WEAK)) return NULL;
+    return mm__weak_find(mm__H(mm_heap_of(object)), object);
+}
+
 /* Whether a weak reference to the object may be made; else says why not. */
 MM__PRIVATE bool mm__weak_allowed(mm_heap *heap, const void *target)
 {
@@ -8174,8 +8208,8 @@ MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
         return NULL;
     }
     if (!mm__weak_allowed(heap, target)) return NULL;
-    ref = shares ? mm__weak_shared(mm__weak_find(mm__H(heap), target)) : NULL;
-    if (ref) return (mm_weakref *)mm__newref(ref);
+    if (shares && (e = mm__weak_entry_of(target)) && mm__weak_shared(e))
+        return (mm_weakref *)mm__newref(mm__weak_shared(e));
     ref = (mm_weakref *)mm__new(heap, type, type->size);
     if (ref == NULL) return NULL;
     e = mm__weak_enter(mm__H(heap), target);
@@ -8190,8 +8224,8 @@ MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
     }
     ref->callback = callback;
     ref->user = user;
-    if (owning) mm_set(&ref->owned, user);
-    mm__weak_link(mm__weak_find(mm__H(heap), target), ref);
+    if (owning) ref->owned = mm__newref(user);
+    mm__weak_link(e, ref);
     return ref;
 }
 
@@ -8208,12 +8242,6 @@ MM_API mm_weakref *mm_weakref_new_owning(void *target, mm_weak_fn callback, void
 MM_API bool mm_weakref_is_dead(const mm_weakref *ref)
 {
     return ref->target == NULL || (mm__header_of(ref->target)->flags & MM__F_DEAD);
-}
-
-MM__PRIVATE mm__weak_entry *mm__weak_entry_of(const void *object)
-{
-    if (object == NULL || !(mm__header_of(object)->flags & MM__F_WEAK)) return NULL;
-    return mm__weak_find(mm__H(mm_heap_of(object)), object);
 }
 
 MM_API size_t mm_weakref_count(const void *object)
