@@ -1272,8 +1272,9 @@ typedef struct mm__place { void *object; uint32_t generation, next; } mm__place;
 
 struct mm_heap {
     int64_t    credit; /* tracked objects until the next automatic collection     */
-    mm__place *places; /* of handles                                             */
+    mm__place *places; /* of handles; that of no object has one that is dead      */
     uint64_t   place_count;
+    uint64_t   barrier; /* an old collection must hear of what is found by handles */
     uint64_t   checked; /* debugging: pointers must not be trusted                */
     mm__cache  cache[MM__CACHES];
 };
@@ -1481,8 +1482,10 @@ MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle)
     const mm__place *place;
     if (i >= heap->place_count) return NULL;
     place = &heap->places[i];
-    if (place->generation != (uint32_t)handle || place->object == NULL) return NULL;
-    return mm__found(place->object) ? place->object : NULL;
+    if (place->generation != (uint32_t)handle ||
+        (mm__header_of(place->object)->flags & MM__F_DEAD))
+        return NULL;
+    return !heap->barrier || mm__barrier(place->object) ? place->object : NULL;
 }
 
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
@@ -2743,6 +2746,8 @@ struct mm__heap {
     int      dying_depth;
     bool     dying_defer;       /* do not drain: slots are being cleared           */
     size_t   dying_budget, pending_free;
+
+    mm_header  nobody[2];       /* of a dead object that stands for none          */
 
     mm__gc     gc;
     mm__weak   weak;
@@ -5127,7 +5132,7 @@ MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_type *type)
     return true;
 }
 
-MM__PRIVATE bool mm__drop_simple(mm__heap *h, void *object, const mm_type *type)
+MM__INLINE bool mm__drop_simple(mm__heap *h, void *object, const mm_type *type)
 {
     const uint32_t *offset = type->mm__.ref_offsets;
     uint32_t n = type->mm__.ref_count;
@@ -7296,6 +7301,7 @@ MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 {
     for (uint32_t i = 0; i < h->arena_count; i++)
         if (mm__arena_tracked(h->arenas[i])) h->arenas[i]->head.barrier = on;
+    h->front.barrier = on;
 }
 
 MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
@@ -8010,7 +8016,7 @@ MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
 MM__PRIVATE void mm__place_release(mm__heap *h, uint64_t place)
 {
     mm__place *p = &h->front.places[place - 1];
-    p->object = NULL;
+    p->object = &h->nobody[1];
     if (++p->generation == 0) return; /* used up */
     p->next = (uint32_t)h->weak.free_place;
     h->weak.free_place = place;
@@ -8210,7 +8216,9 @@ MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
     if (!mm__weak_allowed(heap, target)) return NULL;
     if (shares && (e = mm__weak_entry_of(target)) && mm__weak_shared(e))
         return (mm_weakref *)mm__newref(mm__weak_shared(e));
-    ref = (mm_weakref *)mm__new(heap, type, type->size);
+    ref = (mm_weakref *)(type == &mm__weakref_type
+                             ? mm__new(heap, type, sizeof(mm_weakref))
+                             : mm__new(heap, type, sizeof(mm_finalizer)));
     if (ref == NULL) return NULL;
     e = mm__weak_enter(mm__H(heap), target);
     if (e == NULL) {
@@ -10112,6 +10120,7 @@ MM__PRIVATE void mm__heap_configure(mm__heap *h, const mm_heap_desc *desc)
     h->debug = desc->debug;
     h->sink = MM__LIVE;
     h->valgrind = MM__VG_RUNNING;
+    h->nobody[0].flags = MM__F_DEAD;
     h->zone = desc->debug >= 2 || MM__ASAN || h->valgrind ? 16 : 0;
     h->front.checked = h->debug || h->zone;
     h->cached = !h->debug && !h->zone && !desc->gc_stress;
