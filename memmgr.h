@@ -2589,7 +2589,12 @@ typedef struct mm__cursor {
 
 /* Which objects a trial looks at. */
 typedef enum mm__set {
-    MM__SET_GEN0, MM__SET_YOUNG, MM__SET_CLOSURE, MM__SET_OLD, MM__SET_ALL, MM__SET_TRASH
+    MM__SET_GEN0,
+    MM__SET_YOUNG,
+    MM__SET_CLOSURE,
+    MM__SET_OLD,
+    MM__SET_ALL,
+    MM__SET_TRASH
 } mm__set;
 
 typedef enum mm__phase {
@@ -3162,10 +3167,11 @@ MM__PRIVATE void mm__arena_close(mm__heap *h, mm__arena *arena)
     if (arena->next) arena->next->prev = arena->prev;
 }
 
-MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena)
+/* The first touch of a huge page is a pause of milliseconds on some machines. */
+MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena, uint32_t kind)
 {
     mm_huge_pages mode = h->desc.huge_pages;
-    size_t large = (size_t)8 << 20;
+    size_t large = (size_t)(kind == MM__KIND_TRACKED ? 16 : 8) << 20;
     if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
     if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return;
     mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
@@ -3204,7 +3210,7 @@ MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
     if (arena == NULL) return NULL;
-    mm__arena_want_huge(h, arena); /* before the first touch */
+    mm__arena_want_huge(h, arena, kind); /* before the first touch */
     arena->head.heap = &h->front;
     arena->head.kind = kind;
     arena->size = MM__ARENA_SIZE;
@@ -5356,7 +5362,9 @@ MM_API void mm__decref_slow(const void *object)
     if (MM__LIKELY(rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH)))) {
         mm__die(mm__H(mm_heap_of(p)), p);
     } else if (rc > 0) {
-        if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
+        if (!(header->gc & MM__GC_OLD) && !mm__arena_of(p)->barrier)
+            header->gc |= MM__GC_QUIET; /* all that mm__suspect would do */
+        else if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
     } else if (rc == 0 && (header->flags & MM__F_TRACKED) && mm__in_trash(p)) {
@@ -5959,8 +5967,8 @@ MM__INLINE uint32_t mm__kind_mask(uint8_t flags, uint8_t gc)
     return mm__header_kind(&header);
 }
 
-MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask, uint8_t low)
+MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                     size_t w, uint64_t mask, uint8_t low)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
@@ -5968,7 +5976,8 @@ MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
     size_t   size = pool->size;
     const uint32_t care = mm__kind_mask(MM__F_DEAD, 0);
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
-    const uint32_t *offset = NULL, *end = NULL;
+    const uint32_t *offset = NULL;
+    uint32_t slots = 0;
     const mm_type  *type = NULL;
     for (; mask; mask &= mask - 1) {
         unsigned   i = mm__ctz(mask);
@@ -5984,14 +5993,14 @@ MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
             type = mm__type_at(header->type);
             kind = type->mm__.simple ? mm__type_kind(type) : 0;
             offset = type->mm__.ref_offsets;
-            end = offset + type->mm__.ref_count;
+            slots = type->mm__.ref_count;
             if (!type->mm__.simple) {
                 mm__count_shaped(h, t, object, type);
                 continue;
             }
         }
-        for (const uint32_t *o = offset; o != end; o++) {
-            void *child = mm__load(object + *o);
+        for (uint32_t k = 0; k < slots; k++) {
+            void *child = mm__load(object + offset[k]);
             if (child) mm__count_at(h, t, low, mm__byte_near(&near, child), child);
         }
     }
@@ -6143,7 +6152,7 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
     return false;
 }
 
-/* A reference from `object`, where the walk is: children ahead of it are only marked. */
+/* A reference from `object`, where the walk is: those ahead of it are only marked. */
 MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
                               uint8_t low, void *child, const char *object)
 {
@@ -6156,8 +6165,8 @@ MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
         mm__stack_push(h, &t->marks, child);
 }
 
-MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                 uint64_t mask, uint8_t low)
+MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                    size_t w, uint64_t mask, uint8_t low)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
@@ -6165,7 +6174,8 @@ MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, 
     size_t   size = pool->size;
     const uint32_t care = mm__kind_mask(0, MM__GC_GONE);
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
-    const uint32_t *offset = NULL, *end = NULL;
+    const uint32_t *offset = NULL;
+    uint32_t slots = 0;
     const mm_type  *type;
     t->position = mm__position(first);
     for (; mask; mask &= mask - 1) {
@@ -6184,15 +6194,15 @@ MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, 
             type = mm__type_at(header->type);
             kind = type->mm__.simple ? mm__type_kind(type) : 0;
             offset = type->mm__.ref_offsets;
-            end = offset + type->mm__.ref_count;
+            slots = type->mm__.ref_count;
             if (!type->mm__.simple) {
                 t->position = mm__position(object);
                 mm__mark_shaped(h, t, object, type);
                 continue;
             }
         }
-        for (const uint32_t *o = offset; o != end; o++) { /* the dying hold things, too */
-            void *child = mm__load(object + *o);
+        for (uint32_t k = 0; k < slots; k++) { /* the dying hold things, too */
+            void *child = mm__load(object + offset[k]);
             if (child) mm__mark_near(h, t, &near, low, child, object);
         }
     }
@@ -6253,7 +6263,6 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
-    if (MM__LIKELY(mm__plain(header, type))) return;
     if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
     if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
     if (!type->mm__.simple) t->outside++; /* vectors must be freed */
@@ -6318,7 +6327,10 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
     uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
+    const uint32_t care = mm__kind_mask(MM__F_WEAK | MM__F_POOLED, 0);
+    uint32_t plain = 0; /* what the last object was, if it was plain */
     if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
@@ -6326,8 +6338,15 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     t->trash += mm__popcount(dead);
     t->visits += mm__popcount(dead);
     mm__table(pool, MM__TRASH)[w] |= dead;
-    for (rest = dead; rest; rest &= rest - 1)
-        mm__condemn_object(t, mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
+    for (rest = dead; rest; rest &= rest - 1) {
+        char      *object = first + mm__ctz(rest) * (size_t)pool->size;
+        mm_header *header = mm__header_of(object);
+        if (MM__LIKELY((mm__header_kind(header) & care) == plain)) continue;
+        if (mm__plain(header, mm__type_at(header->type)))
+            plain = mm__header_kind(header) & care;
+        else
+            mm__condemn_object(t, object);
+    }
 }
 
 /* After finalizers: what is live now leaves the trash. */
@@ -6449,22 +6468,38 @@ MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, const mm__near *near,
     }
 }
 
+MM__NOINLINE void mm__clear_shaped(mm__heap *h, mm__trial *t, const mm__near *near,
+                                   char *object, const mm_type *type)
+{
+    for (uint32_t i = 0; i < type->mm__.all_count; i++)
+        mm__clear_slot(h, t, near, object, &type->mm__.all_slots[i]);
+    if (type->clear) type->clear(object);
+}
+
 MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
     const mm__near near = mm__near_to(pool);
+    char    *first = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size;
+    uint8_t  low = t->low;
+    bool     hooks = t->hooks;
+    const mm_type *type = NULL;
     for (; mask; mask &= mask - 1) {
-        char *object = first + mm__ctz(mask) * (size_t)pool->size;
-        const mm_type *type = mm__type_at(mm__header_of(object)->type);
-        if (MM__LIKELY(type->mm__.simple)) {
-            for (uint32_t i = 0; i < type->mm__.ref_count; i++)
-                mm__clear_ref(t, &near, object + type->mm__.ref_offsets[i]);
+        char *object = first + mm__ctz(mask) * size;
+        type = mm__type_near(mm__header_of(object), type);
+        if (MM__UNLIKELY(!type->mm__.simple)) {
+            mm__clear_shaped(h, t, &near, object, type);
             continue;
         }
-        for (uint32_t i = 0; i < type->mm__.all_count; i++)
-            mm__clear_slot(h, t, &near, object, &type->mm__.all_slots[i]);
-        if (type->clear) type->clear(object);
+        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
+            char *slot = object + type->mm__.ref_offsets[i];
+            void *child = mm__load(slot);
+            if (child == NULL) continue;
+            if (hooks) mm__store(slot, NULL); /* nobody else will look */
+            if ((uint8_t)(*mm__byte_near(&near, child) - low) > MM__SATURATED)
+                mm_decref(child);
+        }
     }
 }
 
@@ -6510,7 +6545,8 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t mask)
 {
     mm__table(pool, MM__TRASH)[w] &= ~mask;
-    if (mm__is_young(t) && mm__blackening(h)) /* the old trial's stack may name the block */
+    if (mm__is_young(t) &&
+        mm__blackening(h)) /* the old trial's stack may name the block */
         for (uint64_t rest = mask; rest; rest &= rest - 1)
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->gc |=
                 MM__GC_GONE;
@@ -6815,9 +6851,9 @@ MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
 /* -- closures: only what suspects lead to --
 
    Any set of objects can be put on trial: references from elsewhere make its members
-   live. A closure's members are what a depth-first walk from fresh suspects finds; if it
-   gets too large, what was not looked at yet holds what it refers to. All else is as in
-   an old trial in slices. */
+   live. A closure's members are what a walk from fresh suspects finds; when it gets
+   too large, what was not looked at yet counts as outside, and holds what it refers to.
+   All else is as in an old trial in slices. */
 
 MM__PRIVATE void mm__closure_add(mm__heap *h, mm__trial *t, void *object, uint8_t n)
 {
@@ -6898,7 +6934,8 @@ MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t, mm__bpool *po
 }
 
 /* All suspects of word w are members. */
-MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w)
+MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                    size_t w)
 {
     uint64_t rest = mm__table(pool, MM__SUSPECT)[w] & ~mm__table(pool, MM__FREE)[w];
     size_t   n = 0;
@@ -6951,7 +6988,8 @@ MM__PRIVATE void mm__closure_adapt(mm__heap *h, const mm__trial *t)
     } else {
         if (gc->closure_pause < 63) gc->closure_pause = gc->closure_pause * 2 + 1;
         gc->closure_limit /= 4;
-        if (gc->closure_limit < MM__CLOSURE_LEAST) gc->closure_limit = MM__CLOSURE_LEAST;
+        if (gc->closure_limit < MM__CLOSURE_LEAST)
+            gc->closure_limit = MM__CLOSURE_LEAST;
     }
     gc->closure_wait = gc->closure_pause;
 }
@@ -6970,7 +7008,8 @@ MM__PRIVATE void mm__closure_end(mm__heap *h)
         pool->next_touched = NULL;
         pool->touched_sum = 0;
     }
-    if (t->cut || t->incomplete) gc->suspects++; /* what began it may be garbage still */
+    if (t->cut || t->incomplete)
+        gc->suspects++; /* what began it may be garbage still */
     gc->promoted += t->resurrected;
     gc->long_lived_pending -=
         t->found < gc->long_lived_pending ? t->found : gc->long_lived_pending;
@@ -7203,20 +7242,20 @@ MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
    than a few of those among the young? */
 MM__PRIVATE bool mm__young_suspicious(mm__heap *h, mm__trial *t)
 {
-    size_t suspects = 0, members = 0;
+    size_t suspects = 0, few = (size_t)h->gc.threshold[0] / MM__FEW_SUSPECTS;
+    if (t->set == MM__SET_YOUNG) few *= (size_t)h->gc.count1 + 1;
     for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
         for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
             unsigned w = mm__ctz(rest);
-            uint64_t mask = mm__set_word(pool, w, t->set), suspect;
-            suspect = mask & mm__table(pool, MM__SUSPECT)[w];
-            members += mm__popcount(mask);
-            suspects += mm__popcount(suspect);
+            uint64_t mask = mm__set_word(pool, w, t->set);
+            suspects += mm__popcount(mask & mm__table(pool, MM__SUSPECT)[w]);
             for (mask &= mm__table(pool, MM__YOUNG0)[w]; mask; mask &= mask - 1) {
                 const void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
                 suspects += mm__header_of(object)->gc & MM__GC_QUIET;
             }
+            if (suspects > few) return true;
         }
-    return suspects > members / MM__FEW_SUSPECTS;
+    return false;
 }
 
 /* All that are young join the next generation without being looked at. */
@@ -7525,7 +7564,8 @@ MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
     }
     if (h->gc.collecting) return 0;
     mm__drain_all(h);
-    found = generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation, true);
+    found =
+        generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation, true);
     mm__drain_all(h);
     MM__INVARIANT_DEEP(heap);
     return found;
@@ -11135,6 +11175,8 @@ MM_API bool mm_heap_check(mm_heap *heap)
    >>leave   The private macros of the implementation end here
    ============================================================================ */
 
+#undef MM__AGED
+#undef MM__AHEAD
 #undef MM__ASAN
 #undef MM__BYTES_INLINE
 #undef MM__BYTES_TRIGGER
@@ -11142,9 +11184,14 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__CACHE_MIN
 #undef MM__CHUNK_HEAD
 #undef MM__CLOCK_VISITS
+#undef MM__CLOSURE_LEAST
+#undef MM__CLOSURE_MOST
+#undef MM__CLOSURE_SEEDS
 #undef MM__COLD
 #undef MM__DEATHS
 #undef MM__DEATH_DEPTH
+#undef MM__FEW_SUSPECTS
+#undef MM__FLATTENED
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT
@@ -11152,19 +11199,21 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__KNOWN_IDLE
 #undef MM__LINK_SHIFT
 #undef MM__LITTLE_ENDIAN
-#undef MM__VG_DEFINED
-#undef MM__SLICED_COUNT1
-#undef MM__PART
 #undef MM__LIVE
+#undef MM__LOW_CLOSURE
+#undef MM__LOW_YOUNG
 #undef MM__MAP_ANONYMOUS
 #undef MM__NOINLINE
 #undef MM__NO_ASAN
 #undef MM__PAGE
 #undef MM__PAGES
+#undef MM__PART
+#undef MM__PLAIN
 #undef MM__POISON
 #undef MM__POOL_SIZE
 #undef MM__PREFETCH
 #undef MM__PREFETCHED
+#undef MM__PREFETCH_WRITE
 #undef MM__PRIVATE
 #undef MM__RECORD_FREED
 #undef MM__RECORD_SHIFT
@@ -11176,6 +11225,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__RUN_MAX
 #undef MM__RUN_PAGES
 #undef MM__SATURATED
+#undef MM__SLICED_COUNT1
 #undef MM__SLICE_ALLOCATIONS
 #undef MM__SLICE_VISITS
 #undef MM__SMALL_MAX
@@ -11187,6 +11237,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__UNPOISON
 #undef MM__VEC_PUSH
 #undef MM__VG_ALLOC
+#undef MM__VG_DEFINED
 #undef MM__VG_FREE
 #undef MM__VG_NOACCESS
 #undef MM__VG_RUNNING
