@@ -1727,6 +1727,8 @@ MM__PRIVATE void *mm__os_map(size_t size, size_t align)
     return NULL;
 }
 
+#define MM__OS_PARTS 0
+
 MM__PRIVATE void mm__os_unmap(void *p, size_t size)
 {
     (void)size;
@@ -1785,6 +1787,8 @@ MM__PRIVATE void *mm__os_map(size_t size, size_t align)
     if (tail) munmap(p + size, tail);
     return p;
 }
+
+#define MM__OS_PARTS 1 /* a part of a mapping can be unmapped */
 
 MM__PRIVATE void mm__os_unmap(void *p, size_t size)
 {
@@ -2476,6 +2480,7 @@ static MM__UNUSED void mm__map_free(mm__map *map)
 typedef struct mm__heap mm__heap;
 typedef struct mm__arena mm__arena;
 typedef struct mm__bpool mm__bpool;
+typedef struct mm__leaving mm__leaving;
 
 /* The cache index of a block: kind * MM__CLASSES + class, and 0 for "not small". */
 typedef struct mm__class {
@@ -2724,6 +2729,7 @@ struct mm__heap {
     mm__arena  *spare[2];       /* one empty arena of each kind is kept            */
     size_t      reserved, reserved_peak, small_bytes, peak_bytes;
     size_t      huge_count, arena_total;
+    mm__leaving *leaving;       /* mappings that go back in parts                 */
     size_t      run_count[3], run_bytes[3], run_peak[3]; /* runs and huge blocks   */
 
     mm_heap_desc desc;
@@ -2737,6 +2743,7 @@ struct mm__heap {
     uintptr_t owner;            /* the thread that created the heap               */
     uint64_t  seed;             /* of hashes                                      */
     int       debug;
+    bool      brief;            /* what runs must not take long                    */
     bool      cached;           /* the array caches are in use                     */
     bool      valgrind, destroying, in_emergency;
     uint8_t   sink;             /* collector byte of all that is not tracked       */
@@ -3039,6 +3046,8 @@ MM__PRIVATE void *mm__buffer_map(mm__heap *h, size_t size, size_t align)
     return NULL;
 }
 
+MM__PRIVATE void mm__leave_all(mm__heap *h);
+
 /* size is rounded to pages. The failure is recorded here. */
 MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
 {
@@ -3049,6 +3058,7 @@ MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
         return NULL;
     }
     size = mm__round_up(size, MM__PAGE);
+    if (h->leaving && h->desc.max_bytes) mm__leave_all(h);
     if (h->desc.max_bytes && size > h->desc.max_bytes - h->reserved) {
         mm__fail(&h->front, MM_ERR_LIMIT,
                  "%zu more bytes would exceed max_bytes %zu (%zu are in use)", size,
@@ -3085,6 +3095,46 @@ MM__PRIVATE void mm__give_back(mm__heap *h, void *p, size_t size)
         h->desc.unmap(p, size, h->desc.user);
     else
         mm__os_unmap(p, size);
+}
+
+/* -- memory on its way out: unmapping megabytes takes longer than a slice may, so
+   what becomes empty in one goes in parts, from its end -- */
+
+struct mm__leaving {
+    mm__leaving *next;
+    size_t       size;
+};
+
+#define MM__LEAVE_PART ((size_t)512 << 10)
+
+MM__PRIVATE void mm__leave_some(mm__heap *h)
+{
+    mm__leaving *m = h->leaving;
+    if (m->size <= MM__LEAVE_PART) {
+        h->leaving = m->next;
+        mm__give_back(h, m, m->size);
+        return;
+    }
+    m->size -= MM__LEAVE_PART;
+    mm__give_back(h, (char *)m + m->size, MM__LEAVE_PART);
+}
+
+MM__PRIVATE void mm__leave_all(mm__heap *h)
+{
+    while (h->leaving) mm__leave_some(h);
+}
+
+/* Give back what may be large: at once, unless this must not take long. */
+MM__PRIVATE void mm__give_back_large(mm__heap *h, void *p, size_t size)
+{
+    mm__leaving *m = (mm__leaving *)p;
+    if (!h->brief || !MM__OS_PARTS || h->desc.buffer || h->desc.unmap) {
+        mm__give_back(h, p, size);
+        return;
+    }
+    m->next = h->leaving;
+    m->size = mm__round_up(size, MM__PAGE);
+    h->leaving = m;
 }
 
 /* A side table of the library: resized, its content kept; false: nothing changed. */
@@ -3237,7 +3287,7 @@ MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
     MM__UNPOISON(arena, arena->size);
     MM__ROOT_REGION_END(arena, arena->size);
     if (h->valgrind) MM__VG_DEFINED(arena, arena->size);
-    mm__give_back(h, arena, arena->size);
+    mm__give_back_large(h, arena, arena->size);
 }
 
 /* Pages of the arena became free: keep it, or give it back. */
@@ -3577,6 +3627,7 @@ MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
     mm__cache *cache = &h->front.cache[index];
     mm__bpool *pool;
     uint32_t   n;
+    if (MM__UNLIKELY(h->leaving != NULL)) mm__leave_some(h);
     if (MM__UNLIKELY(h->pending_free)) {
         mm__drain_some(h);
         if (cache->top[-1]) return *--cache->top;
@@ -3908,7 +3959,7 @@ MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
     MM__UNPOISON(arena, size);
     MM__ROOT_REGION_END(arena, size);
     if (h->valgrind) MM__VG_DEFINED(arena, size);
-    mm__give_back(h, arena, size);
+    mm__give_back_large(h, arena, size);
 }
 
 /* Change the size of a huge block without copying; NULL: not possible that way. */
@@ -5290,7 +5341,10 @@ MM__PRIVATE void mm__drain_budget(mm__heap *h, size_t budget)
 
 MM__PRIVATE void mm__drain_some(mm__heap *h)
 {
+    bool was = h->brief;
+    h->brief = true;
     mm__drain_budget(h, MM__DEATHS);
+    h->brief = was;
 }
 
 MM__PRIVATE void mm__drain_all(mm__heap *h)
@@ -7523,6 +7577,8 @@ MM__NOINLINE void mm__gc_auto(mm__heap *h)
 {
     int64_t count0 = mm__gc_count0(h);
     int     due;
+    h->brief = mm__gc_sliced(h);
+    if (h->leaving) mm__leave_some(h);
     if (h->gc.enabled && !h->gc.collecting) {
         if (h->desc.gc_stress) {
             mm__collect_full(h);
@@ -7532,6 +7588,7 @@ MM__NOINLINE void mm__gc_auto(mm__heap *h)
             if (h->gc.old.phase != MM__IDLE) mm__gc_assist(h);
         }
     }
+    h->brief = false;
     mm__gc_credit_reset(h);
 }
 
@@ -7549,6 +7606,7 @@ MM__COLD bool mm__emergency(mm__heap *h)
     mm__quarantine_end(h);
     mm__flush_all(h);
     mm__purge_classes(h);
+    mm__leave_all(h);
     return true;
 }
 
@@ -7571,20 +7629,13 @@ MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
     return found;
 }
 
-MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
+/* Part of mm_gc_step; whether the collector has more to do. */
+MM__PRIVATE bool mm__gc_step_until(mm__heap *h, uint64_t end)
 {
-    mm__heap *h = mm__H(heap);
-    uint32_t  us = budget_us ? budget_us : mm__gc_sliced(h) ? h->gc.pause_us : 100;
-    uint64_t  end = mm__clock_ns() + us * UINT64_C(1000);
-    if (h->gc.collecting) return false;
-    while (h->pending_free && !h->dying_depth) {
-        mm__drain_some(h);
-        if (mm__clock_ns() >= end) return true;
-    }
     if (h->gc.old.phase == MM__IDLE) {
         if (mm__old_quiet(h) && mm__gc_count0(h) <= MM__STEP_YOUNG) {
             if (mm__gc_count0(h) > 0) mm__collect_young(h, 1, true);
-            return h->pending_free != 0 || !mm__old_quiet(h);
+            return !mm__old_quiet(h);
         }
         mm__old_start(h);
     }
@@ -7594,8 +7645,25 @@ MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
         mm__old_slice(h, SIZE_MAX, (uint32_t)((end - now) / 1000 + 1));
     }
     mm__gc_credit_reset(h);
-    return h->gc.old.phase != MM__IDLE || h->pending_free != 0 || !mm__old_quiet(h) ||
-           mm__gc_count0(h) > 0;
+    return h->gc.old.phase != MM__IDLE || !mm__old_quiet(h) || mm__gc_count0(h) > 0;
+}
+
+MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
+{
+    mm__heap *h = mm__H(heap);
+    uint32_t  us = budget_us ? budget_us : mm__gc_sliced(h) ? h->gc.pause_us : 100;
+    uint64_t  end = mm__clock_ns() + us * UINT64_C(1000);
+    bool      more;
+    if (h->gc.collecting) return false;
+    while (h->pending_free && !h->dying_depth) {
+        mm__drain_some(h);
+        if (mm__clock_ns() >= end) return true;
+    }
+    h->brief = true;
+    more = mm__gc_step_until(h, end);
+    h->brief = false;
+    while (h->leaving && mm__clock_ns() < end) mm__leave_some(h);
+    return more || h->pending_free != 0 || h->leaving != NULL;
 }
 
 MM_API void mm_gc_enable(mm_heap *heap)
@@ -10472,6 +10540,7 @@ MM_API size_t mm_heap_purge(mm_heap *heap)
     mm__intern_purge(h);
     mm__purge_classes(h);
     mm__spares_delete(h);
+    mm__leave_all(h);
     for (uint32_t a = 0; a < h->arena_count; a++)
         if (h->arenas[a] && h->arenas[a]->head.kind != MM__KIND_HUGE)
             bytes += mm__discard_free_pages(h, h->arenas[a]);
@@ -10599,6 +10668,7 @@ MM__PRIVATE void mm__heap_unmap(mm__heap *h)
 {
     mm_heap_desc desc = h->desc;
     size_t       size = h->self_size;
+    mm__leave_all(h);
     for (uint32_t a = h->arena_count; a-- > 0;)
         if (h->arenas[a]) {
             mm__arena *arena = h->arenas[a];
@@ -11199,12 +11269,14 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__KNOWN_IDLE
 #undef MM__LINK_SHIFT
 #undef MM__LITTLE_ENDIAN
+#undef MM__LEAVE_PART
 #undef MM__LIVE
 #undef MM__LOW_CLOSURE
 #undef MM__LOW_YOUNG
 #undef MM__MAP_ANONYMOUS
 #undef MM__NOINLINE
 #undef MM__NO_ASAN
+#undef MM__OS_PARTS
 #undef MM__PAGE
 #undef MM__PAGES
 #undef MM__PART
