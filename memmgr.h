@@ -3689,33 +3689,75 @@ MM__PRIVATE void mm__flush_fetch(void **slot, size_t n, uint64_t inverse)
     }
 }
 
-/* Return the blocks slot[0..n) of one class, n > 0, to their pools. Neighbours that
-   follow each other are gathered. */
-MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
+/* Blocks in order of address, up or down, from slot[*i - 1] on, which is block x of its
+   pool: how far does that go in x's word? Leaves *i behind them. */
+MM__INLINE uint64_t mm__flush_run(const mm__class *k, size_t x, void **slot, size_t *i,
+                                  size_t n)
 {
-    mm__class *k = &h->klass[mm__pool_at(mm__A(slot[0]), slot[0])->cache];
-    uint64_t   inverse = k->inverse, freed = 0;
-    size_t     bytes = (size_t)k->blocks * k->size, i = 0;
-    if (n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT)
-        mm__flush_fetch(slot, n, inverse);
+    size_t at = *i, bit = x & 63, up = 64 - bit, down = bit + 1;
+    char  *next = (char *)slot[at - 1];
+    if (up > k->blocks - x) up = k->blocks - x;
+    if (up > n - at + 1) up = n - at + 1;
+    if (down > n - at + 1) down = n - at + 1;
+    for (; up > 1 && slot[at] == next + k->size; up--) next += k->size, at++;
+    if (at > *i) {
+        up = at - *i + 1;
+        *i = at;
+        return mm__low_bits(up) << bit;
+    }
+    for (; down > 1 && slot[at] == next - k->size; down--) next -= k->size, at++;
+    down = at - *i + 1;
+    *i = at;
+    return mm__low_bits(down) << (bit - (down - 1));
+}
+
+/* Blocks of one class from all over the heap, one by one. */
+MM__PRIVATE uint64_t mm__flush_scattered(mm__heap *h, mm__class *k, void **slot,
+                                         size_t n)
+{
+    uint64_t freed = 0;
+    mm__flush_fetch(slot, n, k->inverse);
+    for (size_t i = 0; i < n; i++) {
+        mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
+        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * k->inverse >> 40;
+        freed += mm__flush_word(h, k, pool, x / 64, UINT64_C(1) << (x & 63));
+    }
+    return freed;
+}
+
+/* Blocks of one class that may be neighbours: those that follow each other and share a
+   word go together. */
+MM__PRIVATE uint64_t mm__flush_gathered(mm__heap *h, mm__class *k, void **slot,
+                                        size_t n)
+{
+    size_t   bytes = (size_t)k->blocks * k->size, i = 0;
+    uint64_t freed = 0;
     while (i < n) {
-        char      *p = (char *)slot[i++], *first;
-        mm__bpool *pool = mm__pool_at(mm__A(p), p);
-        size_t     x, w, offset;
+        mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
+        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * k->inverse >> 40;
+        size_t     w = x / 64, offset;
         uint64_t   mask, bit;
-        first = pool->blocks;
-        x = (size_t)(p - first) * inverse >> 40;
-        w = x / 64;
-        mask = UINT64_C(1) << (x & 63);
+        i++;
+        mask = mm__flush_run(k, x, slot, &i, n);
         for (; i < n; i++, mask |= bit) {
-            offset = (size_t)((char *)slot[i] - first);
+            offset = (size_t)((char *)slot[i] - pool->blocks);
             if (offset >= bytes) break;
-            x = offset * inverse >> 40;
+            x = offset * k->inverse >> 40;
             bit = UINT64_C(1) << (x & 63);
             if (x / 64 != w || (mask & bit)) break;
         }
         freed += mm__flush_word(h, k, pool, w, mask);
     }
+    return freed;
+}
+
+/* Return the blocks slot[0..n) of one class, n > 0, to their pools. */
+MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
+{
+    mm__class *k = &h->klass[mm__pool_at(mm__A(slot[0]), slot[0])->cache];
+    bool far = n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT;
+    uint64_t   freed = far ? mm__flush_scattered(h, k, slot, n)
+                           : mm__flush_gathered(h, k, slot, n);
     k->free_blocks += freed;
     h->small_bytes -= (size_t)freed * k->size;
 }
@@ -5588,7 +5630,7 @@ static mm_type mm__finalizer_type = {
 #define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
 #define MM__SLICED_COUNT1 2       /* generation 1 sooner: it is looked at in one go */
 #define MM__FEW_SUSPECTS 256      /* one in so many young objects is not worth a look */
-#define MM__CLOSURE_SEEDS 256     /* suspects that a closure begins with          */
+#define MM__CLOSURE_SEEDS 128     /* suspects that a closure begins with          */
 #define MM__CLOSURE_LEAST 4096    /* objects that it may look at, when it found few */
 #define MM__CLOSURE_MOST ((size_t)1 << 22) /* and when it found many               */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
@@ -7577,6 +7619,7 @@ MM__NOINLINE void mm__gc_auto(mm__heap *h)
 {
     int64_t count0 = mm__gc_count0(h);
     int     due;
+    bool    under_way = h->gc.old.phase != MM__IDLE; /* its beginning is a pause */
     h->brief = mm__gc_sliced(h);
     if (h->leaving) mm__leave_some(h);
     if (h->gc.enabled && !h->gc.collecting) {
@@ -7585,7 +7628,7 @@ MM__NOINLINE void mm__gc_auto(mm__heap *h)
         } else {
             due = h->gc.threshold[0] > 0 ? mm__gc_due(h, count0) : -1;
             if (due >= 0) mm__gc_collect_due(h, due);
-            if (h->gc.old.phase != MM__IDLE) mm__gc_assist(h);
+            if (under_way && h->gc.old.phase != MM__IDLE) mm__gc_assist(h);
         }
     }
     h->brief = false;

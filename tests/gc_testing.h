@@ -253,16 +253,46 @@ GT_FN long gt_step_to_end(mm_heap *heap, uint32_t budget_us)
     return n;
 }
 
+/* Whether gt_slice runs closures in place of old collections. */
+static bool gt_closures;
+
 /* One slice of so many visits, whatever the clock says: what mm_gc_step does, made
-   exact. Starts an old collection if none is under way. */
+   exact. Starts an old collection, or a closure, if none is under way. */
 GT_FN void gt_slice(mm_heap *heap, size_t visits)
 {
     mm__heap *h = mm__H(heap);
     if (h->gc.collecting) return;
-    if (h->gc.old.phase == MM__IDLE)
+    if (h->gc.old.phase != MM__IDLE)
+        mm__old_slice(h, gt_closures ? visits * 3 : visits, 0);
+    else if (!gt_closures)
         mm__old_start(h);
-    else
-        mm__old_slice(h, visits, 0);
+    else if (h->gc.suspect_pools != NULL)
+        mm__closure_begin(h);
+}
+
+/* Start a closure that may look at so many objects. */
+GT_FN void gt_closure_begin(mm_heap *heap, size_t limit)
+{
+    mm__heap *h = mm__H(heap);
+    assert_int_equal(h->gc.old.phase, MM__IDLE);
+    assert_non_null(h->gc.suspect_pools);
+    h->gc.closure_limit = limit;
+    mm__closure_begin(h);
+    assert_int_equal(h->gc.old.set, MM__SET_CLOSURE);
+}
+
+/* A closure from beginning to end; returns how many objects it found. */
+GT_FN size_t gt_closure(mm_heap *heap, size_t limit)
+{
+    gt_closure_begin(heap, limit);
+    while (!mm__old_slice(mm__H(heap), 50, 0)) continue;
+    return mm__H(heap)->gc.old.found;
+}
+
+GT_FN bool gt_closure_active(mm_heap *heap)
+{
+    return mm__H(heap)->gc.old.phase != MM__IDLE &&
+           mm__H(heap)->gc.old.set == MM__SET_CLOSURE;
 }
 
 /* ---- objects -------------------------------------------------------------- */
