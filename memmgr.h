@@ -1254,7 +1254,7 @@ typedef char mm__header_has_8_bytes[sizeof(mm_header) == 8 ? 1 : -1];
 enum {
     MM__F_FINALIZED = 1, /* the finalizer has run                                */
     MM__F_WEAK = 2,      /* the weak table has an entry                          */
-    MM__F_DEAD = 4,      /* count reached zero, or condemned: weakly invisible   */
+    MM__F_DEAD = 4,      /* count reached zero, or trash: weakly invisible       */
     MM__F_TRASH = 8,     /* being freed by the collector: its count means nothing */
     MM__F_POOLED = 16,   /* goes back to its object pool                         */
     MM__F_TRACKED = 32   /* in a pool that the collector walks                   */
@@ -5463,8 +5463,6 @@ MM_API void mm__decref_slow(const void *object)
         else if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
-    } else if (rc == 0 && (header->flags & MM__F_TRACKED) && mm__in_trash(p)) {
-        mm__die(mm__H(mm_heap_of(p)), p); /* condemned, but gone before it was judged */
     } else if (rc < MM__IMMORTAL / 2) {
         header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
     } else {
@@ -6082,9 +6080,9 @@ MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] == MM__LIVE) continue;
         if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
-            if ((header->flags & MM__F_DEAD) && t->phase != MM__VERIFY_COUNT) {
+            if (header->flags & MM__F_DEAD) {
                 bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
-                continue;            /* (in VERIFY it is only weakly dead) */
+                continue;
             }
             type = mm__type_at(header->type);
             kind = type->mm__.simple ? mm__type_kind(type) : 0;
@@ -6363,10 +6361,7 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
     if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
     if (!type->mm__.simple) t->outside++; /* vectors must be freed */
     if (mm__is(object, &mm__weakref_type)) t->weak = true;
-    if (header->flags & MM__F_WEAK) {
-        header->flags |= MM__F_DEAD;
-        t->weak = true;
-    }
+    if (header->flags & MM__F_WEAK) t->weak = true;
 }
 
 /* Live members of the word leave their generation for the next. Unless `settled`,
@@ -6445,21 +6440,20 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     }
 }
 
-/* After finalizers: what is live now leaves the trash. */
+/* After verification, and after finalizers: what is live now leaves the trash. Weak
+   references that finalizers made die without a word. */
 MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                     size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
     uint64_t live = mask & ~mm__not_live(bytes), rest;
     mm__table(pool, MM__TRASH)[w] &= ~live;
-    for (rest = live; rest; rest &= rest - 1)
-        mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->flags &=
-            (uint8_t)~MM__F_DEAD;
     t->trash += mm__popcount(mask & ~live);
     t->resurrected += mm__popcount(live);
     if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
+    if (t->phase != MM__RECONDEMN) return;
     for (rest = mask & ~live; rest; rest &= rest - 1) {
         mm_header *header =
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
@@ -6490,7 +6484,6 @@ MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *pool, siz
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
         if (mm__is(object, &mm__weakref_type)) mm__weakref_cancel(h, object);
         if (mm__header_of(object)->flags & MM__F_WEAK) mm__weak_condemned(h, object);
-        mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
     }
 }
 
@@ -6802,18 +6795,17 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
 }
 
 /* A reference to the object was found or moved without its count telling. False: the
-   object is condemned already. */
+   object is condemned for good. Until that is certain it is rescued instead. */
 MM_API bool mm__barrier(void *object)
 {
     mm__heap  *h = mm__H(mm_heap_of(object));
     mm__trial *t = &h->gc.old;
     if (mm__marking(t)) mm__blacken(h, object);
-    if (t->phase == MM__CONDEMN || t->phase == MM__VERIFY_CONDEMN ||
-        t->phase == MM__RECONDEMN)
-        return (uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED || !t->sliced;
-    if (t->phase >= MM__WEAKEN && (t->phase > MM__RECONDEMN || !t->finalizers))
-        return !mm__in_trash(object); /* nothing can bring it back any more */
-    return true;
+    if (!t->sliced || t->phase < MM__VERIFY_CONDEMN) return true;
+    if (t->phase == MM__VERIFY_CONDEMN || t->phase == MM__RECONDEMN)
+        return (uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED;
+    if (t->phase > MM__RECONDEMN || !t->finalizers) return !mm__in_trash(object);
+    return true; /* finalizers may bring it back */
 }
 
 /* The object is freed by count: no trial may think of it any more. */
@@ -6937,7 +6929,6 @@ MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
         if (!(h->gc.debug & MM_GC_DEBUG_SAVEALL)) continue;
         mm__garbage_append(h, object); /* without memory it stays where it is */
         mm__table(pool, MM__TRASH)[w] &= ~(UINT64_C(1) << i);
-        mm__header_of(object)->flags &= (uint8_t)~MM__F_DEAD;
         bytes[i] = mm__is_young(t) ? mm__resting_byte(h) : MM__LIVE;
         if (t->set != MM__SET_CLOSURE)
             mm__promote_word(h, t, pool, w, UINT64_C(1) << i, mm__settles(t));
@@ -7325,9 +7316,6 @@ MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
             uint8_t *bytes = mm__bytes(pool, w);
             mm__table(pool, MM__TRASH)[w] &= ~trash;
             mm__bytes_set(bytes, trash, mm__resting_byte(h));
-            for (; trash; trash &= trash - 1)
-                mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(trash)))->flags &=
-                    (uint8_t)~MM__F_DEAD;
         }
     t->trash = t->found = 0;
     t->abandoned = true;
@@ -8400,7 +8388,7 @@ MM_API mm_weakref *mm_weakref_new_owning(void *target, mm_weak_fn callback, void
 
 MM_API bool mm_weakref_is_dead(const mm_weakref *ref)
 {
-    return ref->target == NULL || (mm__header_of(ref->target)->flags & MM__F_DEAD);
+    return ref->target == NULL || !mm__found(ref->target);
 }
 
 MM_API size_t mm_weakref_count(const void *object)
