@@ -6804,8 +6804,9 @@ MM_API bool mm__barrier(void *object)
     if (!t->sliced || t->phase < MM__VERIFY_CONDEMN) return true;
     if (t->phase == MM__VERIFY_CONDEMN || t->phase == MM__RECONDEMN)
         return (uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED;
-    if (t->phase > MM__RECONDEMN || !t->finalizers) return !mm__in_trash(object);
-    return true; /* finalizers may bring it back */
+    if (t->phase == MM__WEAKEN || t->phase > MM__RECONDEMN || !t->finalizers)
+        return !mm__in_trash(object);
+    return true; /* a finalizer made this weak reference, and may bring it back */
 }
 
 /* The object is freed by count: no trial may think of it any more. */

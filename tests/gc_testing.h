@@ -266,8 +266,10 @@ GT_FN void gt_slice(mm_heap *heap, size_t visits)
         mm__old_slice(h, gt_closures ? visits * 3 : visits, 0);
     else if (!gt_closures)
         mm__old_start(h);
-    else if (h->gc.suspect_pools != NULL)
+    else if (h->gc.suspect_pools != NULL) {
+        h->gc.closure_limit = (size_t)1 << 20;
         mm__closure_begin(h);
+    }
 }
 
 /* Start a closure that may look at so many objects. */

@@ -12,7 +12,7 @@ set -u
 
 CC=${CC:-cc}
 BUILD=${BUILD:-build}
-SEEDS=${SEEDS:-400}
+SEEDS=${SEEDS:-2000}
 OPS=${OPS:-2500}
 if [ -z "${STB:-}" ]; then
     if [ -f "$BUILD/stb_ds.flags" ]; then
@@ -98,7 +98,9 @@ control recheck '/^MM__PRIVATE void mm__recondemn_word(/,/^}/s/live = mask & ~mm
 control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAKEN: case MM__CALL: return true;/'
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
 control large-counts '/^MM__FLATTENED bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
-control suspects 's/if (!(\*word & bit)) h->gc.suspects++;//'
+control suspects '/^MM__PRIVATE void mm__suspect(/,/^}/s/h->gc.suspects++;/(void)0;/'
+control closure-quiet '/^MM__PRIVATE void mm__closure_add(/,/^}/s/.*~MM__GC_QUIET;//'
+control closure-seeds '/^MM__PRIVATE size_t mm__closure_seed(/,/^}/s/closure_add(h, t, object, 0)/closure_add(h, t, object, 1)/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -967,7 +967,17 @@ static void cells_provoke(Cells *cells)
     for (i = 0; i < CELLS; i += 3) { /* suspects all over the heap */
         mm_incref(cells->cell[i]->a);
         mm_decref(cells->cell[i]->a);
+        mm_incref(cells->cell[i]);
+        mm_decref(cells->cell[i]);
     }
+}
+
+/* A slice as small as can be. False: there is nothing more to do. */
+static bool small_step(mm_heap *heap)
+{
+    if (!gt_closures) return mm_gc_step(heap, 1);
+    gt_slice(heap, 20);
+    return gt_closure_active(heap);
 }
 
 /* All payloads are there, each once. */
@@ -1017,7 +1027,7 @@ static void take_between_slices(void **state)
     for (round = 0; round < gt_scale(40, 8); round++) {
         Plain *held = NULL;
         cells_provoke(&cells);
-        while (mm_gc_step(cells.heap, 1)) {
+        while (small_step(cells.heap)) {
             Plain *x = cells.cell[random_below(CELLS)];
             Plain *y = cells.cell[random_below(CELLS)];
             if (held == NULL) { /* out of a slot, for a slice in a local variable */
@@ -1052,7 +1062,7 @@ static void set_between_slices(void **state)
     random_seed(6);
     for (round = 0; round < gt_scale(40, 8); round++) {
         cells_provoke(&cells);
-        for (n = 0; n < 500 && mm_gc_step(cells.heap, 1); n++) {
+        for (n = 0; n < 500 && small_step(cells.heap); n++) {
             Plain *x = cells.cell[random_below(CELLS)];
             Plain *y = cells.cell[random_below(CELLS)];
             void *p;
@@ -1078,7 +1088,7 @@ static void births_and_deaths_between_slices(void **state)
     random_seed(7);
     for (round = 0; round < gt_scale(40, 8); round++) {
         cells_provoke(&cells);
-        for (n = 0; n < 500 && mm_gc_step(cells.heap, 1); n++) {
+        for (n = 0; n < 500 && small_step(cells.heap); n++) {
             Plain *x = cells.cell[random_below(CELLS)], *p = plain(cells.heap, -1);
             p->id = ((Plain *)x->a)->id;
             mm_set_steal(&x->a, p); /* the old one dies */
@@ -1111,7 +1121,7 @@ static void weak_gets_between_slices(bool by_handle)
         }
         gt_make_old(heap);
         for (i = 0; i < 20; i++) mm_decref(ring[i]);
-        while (mm_gc_step(heap, 1)) {
+        while (small_step(heap)) {
             if (random_below(8) != 0) continue;
             i = (int)random_below(20);
             if (kept[i] != NULL) continue;
@@ -1732,6 +1742,615 @@ static void block_used_twice_between_slices(void **state)
     }
 }
 
+/* ---- closures: old objects that lost a reference, and what they lead to ------- */
+
+static int closures_on(void **state)
+{
+    (void)state;
+    gt_closures = true;
+    return 0;
+}
+
+static int closures_off(void **state)
+{
+    (void)state;
+    gt_closures = false;
+    return 0;
+}
+
+/* n more live objects in front of a list; nothing loses a reference. */
+static void lengthen(mm_heap *heap, Plain **list, long n)
+{
+    while (n-- > 0) {
+        Plain *p = plain(heap, 0);
+        mm_set_steal(&p->a, *list);
+        *list = p;
+    }
+}
+
+/* All objects are old, and have been looked at. */
+static void settle(mm_heap *heap)
+{
+    mm_gc_collect(heap, 2);
+    mm_gc_collect(heap, 2);
+    assert_true(mm__old_known(mm__H(heap)));
+}
+
+static mm_heap *automatic_heap(void)
+{
+    mm_heap_desc desc = gt_desc();
+    return gt_heap_with(&desc);
+}
+
+/* The ring that plain_ring made is whole. */
+static void assert_ring(const Plain *first, int n)
+{
+    const Plain *p = first;
+    int i;
+    for (i = 0; i < n; i++, p = p->a) {
+        assert_ptr_equal(mm_type_of(p), mm_typeof(Plain));
+        assert_int_equal(p->id, first->id + i);
+    }
+    assert_ptr_equal(p, first);
+}
+
+static void old_structure_of(int n)
+{
+    mm_heap *heap = automatic_heap();
+    Plain *live = plain_list(heap, gt_scale(300000, 30000)), *news = NULL;
+    Plain *dropped = plain_ring(heap, n, 0);
+    mm_gc_stats before, after;
+    settle(heap);
+    before = gt_stats(heap);
+    mm_decref(dropped);
+    lengthen(heap, &news, 10000);
+    after = gt_stats(heap);
+    assert_int_equal(after.generation[2].collections, before.generation[2].collections);
+    assert_int_equal(after.generation[1].collected - before.generation[1].collected, n);
+    assert_int_equal(after.generation[0].collected, before.generation[0].collected);
+    assert_true(after.visits - before.visits < 20 * (uint64_t)n + 100);
+    assert_int_equal(after.suspects, 0);
+    mm_gc_disable(heap);
+    mm_decref(live);
+    mm_decref(news);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* Without an old trial, and at a price that the garbage decides, not the living. */
+static void old_structures_are_found_by_closures(void **state)
+{
+    (void)state;
+    old_structure_of(1);
+    old_structure_of(300);
+    old_structure_of(5000);
+}
+
+static void young_objects_that_lost_nothing_are_not_looked_at(void **state)
+{
+    mm_heap *heap = automatic_heap();
+    Plain *news = NULL;
+    mm_gc_stats stats;
+    (void)state;
+    lengthen(heap, &news, 1500);
+    stats = gt_stats(heap);
+    assert_true(stats.generation[0].collections >= 2);
+    assert_int_equal(stats.visits, 0);
+    assert_true(stats.tracked[1] >= 700); /* they grow old all the same */
+    mm_decref(news);
+    gt_drain(heap);
+    gt_close(heap);
+}
+
+/* Live old objects lose references all the time. */
+static void closures_that_find_nothing_are_rare_and_small(void **state)
+{
+    mm_heap *heap = automatic_heap();
+    long n = gt_scale(300000, 100000), i;
+    Plain *live = plain_list(heap, n), *news = NULL, *p = live;
+    mm_gc_stats before, after;
+    (void)state;
+    settle(heap);
+    before = gt_stats(heap);
+    for (i = 0; i < n / 4; i++, p = p->a) { /* 100 collections, or 33 */
+        mm_incref(p);
+        mm_decref(p);
+        lengthen(heap, &news, 1);
+    }
+    after = gt_stats(heap);
+    assert_int_equal(after.generation[2].collections, before.generation[2].collections);
+    assert_true(after.visits - before.visits < 600000); /* 330000; 100 would be 4000000 */
+    assert_true(mm__H(heap)->gc.closure_pause >= 3);
+    assert_int_equal(mm__H(heap)->gc.closure_limit, 4096);
+    mm_gc_disable(heap);
+    mm_decref(live);
+    mm_decref(news);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+static void a_cut_closure_frees_nothing_wrongly(void **state)
+{
+    static const size_t limit[] = {1, 2, 10, 100, 500, 998};
+    size_t i;
+    (void)state;
+    for (i = 0; i < 2 * GT_COUNT(limit); i++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 500, 0), *dropped = plain_ring(heap, 1000, 5000);
+        mm_set(&((Plain *)dropped->a)->b, live);
+        settle(heap);
+        mm_decref(dropped);
+        gt_closure(heap, limit[i / 2]);
+        assert_true(mm__H(heap)->gc.old.cut);
+        assert_ring(dropped, 1000); /* it is still there: nothing has freed it */
+        assert_true(gt_stats(heap).suspects > 0);
+        if (i % 2)
+            assert_int_equal(mm_gc_collect(heap, 2), 1000);
+        else
+            gt_step_to_end(heap, 0);
+        assert_int_equal(gt_objects(heap), 500);
+        assert_ring(live, 500);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
+/* Until there are no fresh suspects; a limit of 0 is a new one for each. */
+static void closures_until_quiet(mm_heap *heap, size_t limit)
+{
+    while (mm__H(heap)->gc.suspect_pools != NULL) {
+        gt_closure_begin(heap, limit ? limit : 1 + random_below(GRAPH));
+        while (!mm__old_slice(mm__H(heap), 1 + random_below(300), 0)) continue;
+    }
+}
+
+/* What survives full collections (way 0), or closures and nothing else (way 1). */
+static void closures_and_full_collections_agree(void **state)
+{
+    uint64_t seed;
+    (void)state;
+    for (seed = 1; seed <= (uint64_t)gt_scale(100, 10); seed++) {
+        char alive[2][GRAPH];
+        int way, i;
+        memset(alive, 0, sizeof alive);
+        for (way = 0; way < 2; way++) {
+            mm_heap *heap = gt_heap();
+            Thing *node[GRAPH];
+            random_graph(heap, node, seed);
+            if (way == 0)
+                mm_gc_collect(heap, 2);
+            else
+                closures_until_quiet(heap, 10 * GRAPH);
+            mm_gc_get_objects(heap, -1, mark_survivor, alive[way]);
+            for (i = 0; i < GRAPH; i++) mm_decref(node[i]);
+            gt_close(heap);
+        }
+        for (i = 0; i < GRAPH; i++)
+            if (alive[0][i] != alive[1][i])
+                fail_msg("seed %d, object %d: full %d, closures %d", (int)seed, i,
+                         alive[0][i], alive[1][i]);
+    }
+}
+
+static void cut_closures_free_garbage_only(void **state)
+{
+    uint64_t seed;
+    (void)state;
+    for (seed = 1; seed <= (uint64_t)gt_scale(100, 10); seed++) {
+        char cut[GRAPH], full[GRAPH];
+        mm_heap *heap = gt_heap();
+        Thing *node[GRAPH];
+        int i;
+        memset(cut, 0, sizeof cut);
+        memset(full, 0, sizeof full);
+        random_graph(heap, node, seed);
+        closures_until_quiet(heap, 0);
+        mm_gc_get_objects(heap, -1, mark_survivor, cut);
+        for (i = 0; i < GRAPH; i++)
+            if (node[i]) assert_ptr_equal(mm_type_of(node[i]), mm_typeof(Thing));
+        mm_gc_collect(heap, 2);
+        mm_gc_get_objects(heap, -1, mark_survivor, full);
+        for (i = 0; i < GRAPH; i++) assert_true(cut[i] >= full[i]);
+        for (i = 0; i < GRAPH; i++)
+            if (node[i]) assert_true(full[i]);
+        for (i = 0; i < GRAPH; i++) mm_decref(node[i]);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+/* A closure of objects of all generations; some young ones are live. */
+static void young_garbage_goes_with_old(void **state)
+{
+    int middle;
+    (void)state;
+    for (middle = 0; middle < 2; middle++) {
+        mm_heap *heap = gt_heap();
+        Plain *old = plain_ring(heap, 100, 0), *young, *kept, *under;
+        gt_make_old(heap);
+        young = plain_ring(heap, 50, 0);
+        kept = plain(heap, 7);
+        under = kept->a = plain(heap, 8); /* what a live member holds is live */
+        mm_set(&old->b, young);
+        mm_set(&young->b, old);
+        mm_set(&((Plain *)young->a)->b, kept);
+        mm_set(&((Plain *)old->a)->b, under);
+        if (middle) mm_gc_collect(heap, 0);
+        mm_decref(young);
+        mm_decref(old);
+        assert_int_equal(gt_closure(heap, 1000), 150);
+        assert_int_equal(gt_objects(heap), 2);
+        assert_int_equal(mm_refcount(kept), 1);
+        assert_int_equal(mm_refcount(under), 1);
+        assert_int_equal(mm_gc_generation_of(kept), middle); /* as it was */
+        assert_int_equal(mm_gc_generation_of(under), middle);
+        assert_true(mm_heap_check(heap));
+        mm_decref(kept);
+        gt_close(heap);
+    }
+}
+
+static void frozen_objects_are_in_no_closure(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *frozen = plain(heap, 1), *frozen_trash = plain_ring(heap, 10, 0);
+    Plain *dropped, *held;
+    (void)state;
+    mm_gc_freeze(heap);
+    dropped = plain_ring(heap, 50, 0);
+    held = plain_ring(heap, 20, 100);
+    mm_set(&((Plain *)dropped->a)->b, frozen);
+    mm_set(&frozen_trash->b, held);
+    mm_gc_collect(heap, 2);
+    mm_incref(frozen);
+    mm_decref(frozen); /* suspected, too */
+    mm_decref(frozen_trash);
+    mm_decref(dropped);
+    mm_decref(held);
+    assert_int_equal(gt_closure(heap, 1000), 50);
+    assert_int_equal(gt_objects(heap), 1 + 10 + 20);
+    assert_int_equal(mm_refcount(frozen), 1);
+    assert_ring(held, 20); /* garbage that is frozen still holds it */
+    assert_true(mm_heap_check(heap));
+    mm_gc_unfreeze(heap);
+    assert_int_equal(mm_gc_collect(heap, 2), 30);
+    mm_decref(frozen);
+    gt_close(heap);
+}
+
+static void immortal_objects_hold_members_of_closures(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *immortal = plain(heap, 0), *ring = plain_ring(heap, 20, 0);
+    Plain *member = plain_ring(heap, 30, 0), *dropped = plain_ring(heap, 40, 0);
+    (void)state;
+    mm_immortalize(immortal);
+    mm_set(&immortal->a, ring);
+    mm_set(&immortal->b, dropped); /* a cycle through an immortal one */
+    mm_set(&((Plain *)dropped->a)->b, immortal);
+    gt_make_old(heap);
+    mm_incref(member);
+    mm_decref(member); /* suspected first, immortal then */
+    mm_immortalize(member->a);
+    mm_decref(ring);
+    mm_decref(member);
+    mm_decref(dropped);
+    assert_int_equal(gt_closure(heap, 1000), 0);
+    assert_int_equal(gt_objects(heap), 1 + 20 + 30 + 40);
+    assert_ring(ring, 20);
+    assert_ring(member, 30);
+    assert_ring(dropped, 40);
+    assert_int_equal(mm_refcount(immortal), INT64_MAX);
+    gt_close(heap);
+}
+
+static void finalizers_run_once_in_closures(void **state)
+{
+    int n;
+    (void)state;
+    for (n = 0; n < 2; n++) {
+        mm_heap *heap = gt_heap();
+        Thing *t[5], *held = thing(heap, 9, NULL);
+        int i;
+        for (i = 0; i < 5; i++) t[i] = thing(heap, i, NULL);
+        for (i = 0; i < 5; i++) mm_set(&t[i]->a, t[(i + 1) % 4]); /* t[4]: a tail */
+        mm_set(&t[1]->b, t[4]);
+        mm_set(&t[4]->c, held); /* the living lose a reference of theirs */
+        if (n) t[2]->fin = fin_resurrect;
+        gt_make_old(heap);
+        for (i = 0; i < 5; i++) mm_decref(t[i]);
+        assert_int_equal(gt_closure(heap, 1000), n ? 0 : 5);
+        for (i = 0; i < 5; i++) assert_int_equal(gt.finalized[i], 1);
+        for (i = 0; i < 5; i++) assert_int_equal(gt.disposed[i], !n);
+        assert_int_equal(mm_refcount(held), 1 + n);
+        if (n) {
+            assert_ptr_equal(t[1]->b, t[4]);
+            assert_true(mm_gc_is_finalized(t[0]));
+            gt_drop_kept();
+            assert_int_equal(gt_closure(heap, 1000), 5);
+        }
+        for (i = 0; i < 5; i++) assert_int_equal(gt.finalized[i], 1);
+        for (i = 0; i < 5; i++) assert_int_equal(gt.disposed[i], 1);
+        assert_int_equal(gt.finalized[9], 0);
+        mm_decref(held);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+static void weak_references_die_in_closures(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Plain *dropped = plain_ring(heap, 30, 0), *live = plain(heap, 1);
+    Thing *trash = thing_loop(heap, 1, NULL);
+    mm_weakref *outside = weak(dropped->a, "outside"), *silent = weak(dropped, NULL);
+    mm_handle handle = mm_handle_of(dropped->a);
+    (void)state;
+    trash->b = weak(live, "never");          /* garbage that refers to the living */
+    trash->c = weak(dropped, "never, too"); /* and to garbage */
+    gt_make_old(heap);
+    mm_decref(trash);
+    mm_decref(dropped);
+    assert_int_equal(gt_closure(heap, 1000), 30 + 1 + 2);
+    assert_string_equal(gt.trace, "outside fin1");
+    assert_int_equal(gt.disposed[1], 1);
+    assert_true(mm_weakref_is_dead(outside));
+    assert_null(mm_weakref_get(silent));
+    assert_false(mm_handle_valid(heap, handle));
+    assert_int_equal(mm_weakref_count(live), 0);
+    mm_decref(outside);
+    mm_decref(silent);
+    mm_decref(live);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* A Tail of so many references to some Things, themselves and an old ring. */
+static Tail *large_garbage(mm_heap *heap, size_t count, Plain *ring)
+{
+    Tail *tail = mm_new_extra(heap, Tail, count * sizeof(void *));
+    Vec *v = vec(heap, count);
+    size_t i;
+    assert_non_null(tail);
+    tail->count = (uint32_t)count;
+    for (i = 0; i + 3 < count; i++) mm_set(&tail->items[i], i % 2 ? (void *)v : tail);
+    for (i = 0; i + 1 < count; i++) mm_set(&v->items[i], i % 3 ? (void *)v : tail);
+    mm_set(&tail->items[count - 1], ring); /* the last that is looked at */
+    mm_set_steal(&v->items[count - 1], thing(heap, 1, NULL));
+    mm_decref(v);
+    return tail;
+}
+
+/* Small blocks, runs of pages, huge blocks; beyond 2 * 4096 references in parts. */
+static void large_objects_in_closures(void **state)
+{
+    static const size_t sizes[] = {10, 3000, 8193, 9000, 40000, 700000};
+    size_t i, k = (size_t)gt_scale(GT_COUNT(sizes), GT_COUNT(sizes) - 1);
+    (void)state;
+    for (i = 0; i < 2 * k; i++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 40, 0), *ring = plain_ring(heap, 30, 0);
+        size_t count = sizes[i / 2], slices = 0;
+        Tail *tail = large_garbage(heap, count, ring), *held = NULL;
+        mm_set(&tail->items[count - 2], live);
+        if (i % 2) gt_make_old(heap);
+        if (i % 2 == 0) mm_gc_collect(heap, 1);
+        if (i % 2 == 0) mm_gc_collect(heap, 1);
+        held = large_garbage(heap, count, live); /* and young ones that stay */
+        mm_decref(ring);
+        mm_decref(tail);
+        gt_closure_begin(heap, 1000);
+        while (!mm__old_slice(mm__H(heap), 100, 0)) slices++;
+        assert_int_equal(mm__H(heap)->gc.old.found, 30 + 3);
+        if (count > 8192) assert_true(slices > count / 4096);
+        assert_int_equal(gt.disposed[1], 1);
+        assert_int_equal(gt_objects(heap), 40 + 3);
+        assert_true(mm_heap_check(heap));
+        assert_int_equal(mm_refcount(live), 1 + 2 + 1);
+        mm_decref(live);
+        mm_decref(held);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+/* Suspects that a large live object refers to, which is looked at in parts; in the
+   meantime its references move within it and out of it. */
+static void large_live_objects_hold_members_of_closures(void **state)
+{
+    size_t count = 20000, i;
+    long round;
+    (void)state;
+    random_seed(11);
+    for (round = 0; round < gt_scale(40, 8); round++) {
+        mm_heap *heap = gt_heap();
+        Vec *v = vec(heap, count);
+        Plain *trash = plain_ring(heap, 100, 0);
+        void *held = NULL;
+        v->owner = trash->a; /* which also leads to garbage, and back */
+        mm_incref(v->owner);
+        mm_set(&trash->b, v);
+        for (i = 0; i < count; i += 10) v->items[i] = plain(heap, (int)i);
+        gt_make_old(heap);
+        mm_decref(trash);
+        mm_incref(v);
+        mm_decref(v);
+        gt_closure_begin(heap, 100000);
+        while (!mm__old_slice(mm__H(heap), 60, 0)) {
+            for (i = 0; i < 20; i++) {
+                void **from = &v->items[random_below((uint32_t)count)];
+                void **to = &v->items[random_below((uint32_t)count)];
+                void *p = mm_take(from);
+                mm_set_steal(from, mm_take(to));
+                mm_set_steal(to, p);
+            }
+            i = random_below((uint32_t)count); /* out, for a slice, and back */
+            if (held == NULL)
+                held = mm_take(&v->items[i]);
+            else if (v->items[i] == NULL)
+                v->items[i] = held, held = NULL;
+        }
+        assert_int_equal(gt_objects(heap), 1 + 100 + 2000);
+        for (i = 0; i < count; i++)
+            if (v->items[i] != NULL) {
+                assert_ptr_equal(mm_type_of(v->items[i]), mm_typeof(Plain));
+                assert_int_equal(mm_refcount(v->items[i]), 1);
+            }
+        mm_decref(held);
+        mm_decref(v);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+static void collections_during_a_closure_are_exact(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < gt_scale(240, 60); n++) {
+        bool held = n / 3 % 2; /* by young garbage: the closure lets them be */
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 300, 0), *old = plain_ring(heap, 200, 0), *late;
+        size_t expected = 10;
+        long k;
+        mm_set(&((Plain *)old->a)->b, live);
+        gt_make_old(heap);
+        mm_decref(old);
+        gt_closure_begin(heap, 10000);
+        late = plain_ring(heap, 10, 0);
+        if (held) mm_set(&late->b, old->a);
+        for (k = 0; k < n / 6 && gt_closure_active(heap); k++) gt_slice(heap, 60);
+        mm_decref(late);
+        if (n % 3 == 2 && (held || gt_closure_active(heap))) expected += 200;
+        assert_int_equal(mm_gc_collect(heap, (int)(n % 3)), expected);
+        assert_int_equal(mm__H(heap)->gc.old.phase, MM__IDLE);
+        if (n % 3 == 2 || !held) assert_int_equal(gt_objects(heap), 300);
+        assert_int_equal(mm_gc_collect(heap, 2), held && n % 3 < 2 ? 200 : 0);
+        assert_ring(live, 300);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+static void freezing_during_a_closure(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < 40; n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 50, 0), *trash = plain_ring(heap, 50, 0);
+        long k;
+        mm_set(&((Plain *)trash->a)->b, live);
+        gt_make_old(heap);
+        mm_decref(trash);
+        gt_closure_begin(heap, 1000);
+        for (k = 0; k < n && gt_closure_active(heap); k++) gt_slice(heap, 20);
+        mm_gc_freeze(heap); /* ends what is under way */
+        assert_int_equal(mm_gc_get_freeze_count(heap), 50);
+        assert_true(mm_heap_check(heap));
+        mm_gc_unfreeze(heap);
+        mm_decref(live);
+        assert_int_equal(mm_gc_collect(heap, 2), 50);
+        gt_close(heap);
+    }
+}
+
+/* "x->a = y; y->a = x;", and no mm_decref ever. */
+static void silent_cycle(mm_heap *heap)
+{
+    Thing *x = thing(heap, 1, NULL), *y = thing(heap, 1, NULL);
+    x->a = y;
+    y->a = x;
+}
+
+static void cycles_closed_by_giving_away_are_found_when_asked(void **state)
+{
+    int generation;
+    (void)state;
+    for (generation = 0; generation < 3; generation++) {
+        mm_heap *heap = gt_heap();
+        silent_cycle(heap);
+        assert_int_equal(mm_gc_collect(heap, generation), 2);
+        gt_close(heap);
+        heap = automatic_heap(); /* also when automatic collections have passed it */
+        Plain *news = NULL;
+        silent_cycle(heap);
+        lengthen(heap, &news, 20000);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt.disposed[1], 2);
+        mm_decref(news);
+        gt_drain(heap);
+        gt_close(heap);
+    }
+}
+
+static void cycles_closed_by_giving_away_are_found_in_time(void **state)
+{
+    mm_heap *heap = automatic_heap();
+    long n = gt_scale(40000, 20000), i;
+    Plain *live = plain_list(heap, n);
+    (void)state;
+    settle(heap);
+    for (i = 0; i < 500; i++) silent_cycle(heap);
+    for (i = 0; gt.disposed[1] < 1000; i++) {
+        lengthen(heap, &live, 1);
+        if (i > 2 * n) fail_msg("%d of 1000 are found", gt.disposed[1]);
+    }
+    assert_true(i < n + n / 2); /* twice as many, and the trial's own time */
+    mm_gc_disable(heap);
+    mm_decref(live);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+/* The only object that ever lost a reference and lived is young when it does. */
+static void suspects_grow_old_as_suspects(void **state)
+{
+    int others;
+    (void)state;
+    for (others = 0; others < 2; others++) {
+        mm_heap *heap = automatic_heap();
+        Plain *live = plain_list(heap, 100000), *news = NULL, *y;
+        Thing *old[50], *last = NULL;
+        mm_gc_stats before, after;
+        int i;
+        for (i = 0; i < 50; i++) {
+            old[i] = thing(heap, 2, NULL);
+            mm_set_steal(&old[i]->a, last);
+            last = old[i];
+        }
+        settle(heap);
+        before = gt_stats(heap);
+        y = plain(heap, 0);
+        y->a = last;          /* given away: nothing lost a reference */
+        mm_set(&old[0]->b, y); /* the end of the list holds it */
+        mm_decref(y);
+        for (i = 0; i < 300 * others; i++) { /* so many that the young are looked at */
+            lengthen(heap, &news, 1);
+            mm_incref(news);
+            mm_decref(news);
+        }
+        lengthen(heap, &news, 10000);
+        after = gt_stats(heap);
+        assert_int_equal(gt.disposed[2], 50);
+        assert_int_equal(after.generation[2].collections,
+                         before.generation[2].collections);
+        assert_int_equal(after.generation[1].collected -
+                             before.generation[1].collected, 51);
+        mm_gc_disable(heap);
+        mm_decref(live);
+        mm_decref(news);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
 static void heaps_do_not_see_each_other(void **state)
 {
     mm_heap *one = gt_heap(), *two = gt_heap();
@@ -1745,6 +2364,9 @@ static void heaps_do_not_see_each_other(void **state)
     assert_int_equal(mm_heap_destroy(one), 0);
     gt_close(two);
 }
+
+#define CLOSURES(name)                                                              \
+    {#name " of closures", name, closures_on, closures_off, NULL}
 
 int main(void)
 {
@@ -1797,6 +2419,35 @@ int main(void)
         cmocka_unit_test(pool_shrinks_between_slices),
         cmocka_unit_test(target_dies_before_its_condemned_reference),
         cmocka_unit_test(block_used_twice_between_slices),
+        CLOSURES(take_between_slices),
+        CLOSURES(set_between_slices),
+        CLOSURES(births_and_deaths_between_slices),
+        CLOSURES(weakref_get_between_slices),
+        CLOSURES(handle_get_between_slices),
+        CLOSURES(found_between_slices),
+        CLOSURES(shared_again_between_slices),
+        CLOSURES(collection_inside_a_death),
+        CLOSURES(pool_shrinks_between_slices),
+        CLOSURES(target_dies_before_its_condemned_reference),
+        CLOSURES(block_used_twice_between_slices),
+        cmocka_unit_test(old_structures_are_found_by_closures),
+        cmocka_unit_test(young_objects_that_lost_nothing_are_not_looked_at),
+        cmocka_unit_test(closures_that_find_nothing_are_rare_and_small),
+        cmocka_unit_test(a_cut_closure_frees_nothing_wrongly),
+        cmocka_unit_test(closures_and_full_collections_agree),
+        cmocka_unit_test(cut_closures_free_garbage_only),
+        cmocka_unit_test(young_garbage_goes_with_old),
+        cmocka_unit_test(frozen_objects_are_in_no_closure),
+        cmocka_unit_test(immortal_objects_hold_members_of_closures),
+        cmocka_unit_test(finalizers_run_once_in_closures),
+        cmocka_unit_test(weak_references_die_in_closures),
+        cmocka_unit_test(large_objects_in_closures),
+        cmocka_unit_test(large_live_objects_hold_members_of_closures),
+        cmocka_unit_test(collections_during_a_closure_are_exact),
+        cmocka_unit_test(freezing_during_a_closure),
+        cmocka_unit_test(cycles_closed_by_giving_away_are_found_when_asked),
+        cmocka_unit_test(cycles_closed_by_giving_away_are_found_in_time),
+        cmocka_unit_test(suspects_grow_old_as_suspects),
         cmocka_unit_test(heaps_do_not_see_each_other),
     };
     return cmocka_run_group_tests_name("gc", tests, NULL, NULL);
