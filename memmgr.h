@@ -281,7 +281,8 @@ typedef struct mm_heap_desc {
     bool     gc_disable;        /* start with automatic collection off           */
     bool     gc_stress;         /* collect before every new tracked object       */
 
-    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: from 8 MiB of small objects)   */
+    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: when the heap has 8 MiB; for
+                                   objects with references, 16)                  */
     uint64_t hash_seed;         /* of interning and strings (0: random)          */
 
     /* What is checked at run time. 0: nothing that costs; 1: every free and
@@ -789,7 +790,10 @@ MM_API void mm_immortalize(const void *object);
    Finds objects that only garbage refers to. An object is held from outside if its
    count exceeds the references to it from other objects. Semantics: CPython
    3.13's gc module. Automatic collections run inside mm_new: young ones whole, old
-   ones in slices of gc_pause_us.
+   ones in slices of gc_pause_us. With slices, young objects are looked at only if
+   enough of them lost a reference and lived on; old objects that did are soon put on
+   trial with what they lead to, in slices as well (generation 1 in the statistics),
+   so that garbage among many live objects costs what it is, not what they are.
    ============================================================================ */
 
 /*  mm_gc_collect - collect generation 0, 1 or 2 and the younger ones, at once.
@@ -818,8 +822,9 @@ MM_API bool mm_gc_is_enabled(const mm_heap *heap);
 
     Generation 0: when allocations minus deallocations exceed t0 (0: never);
     1: when t1 collections of 0 have passed (2, if that is fewer, where old ones run in
-    slices); 2: when t2 of 1 have, and a quarter of the old objects is new (40 %, in
-    slices). A negative value leaves that one as it is.
+    slices); 2: when t2 of 1 have, and a quarter of the old objects is new (in slices
+    40 %, or as many as there were if none of them lost a reference). A negative value
+    leaves that one as it is.
 */
 MM_API void mm_gc_set_threshold(mm_heap *heap, int t0, int t1, int t2);
 MM_API void mm_gc_get_threshold(const mm_heap *heap, int out[3]);
@@ -833,7 +838,7 @@ typedef struct mm_gc_generation_stats {
     uint64_t collections;   /* finished                                          */
     uint64_t collected;     /* objects                                           */
     uint64_t uncollectable; /* objects whose clear left them alive               */
-    uint64_t slices;        /* pauses: one per young collection, many per old    */
+    uint64_t slices;        /* pauses: of young collections, and slices          */
     uint64_t pause_ns_total, pause_ns_max;
     uint64_t pauses[MM_PAUSE_BUCKETS];
 } mm_gc_generation_stats;
@@ -846,7 +851,7 @@ typedef struct mm_gc_stats {
     size_t   frozen;
     size_t   suspects;       /* old objects that lost a reference since last time */
     size_t   pending_free;   /* dead objects whose memory is still to be freed   */
-    int      phase;          /* of the old collection under way; 0: none         */
+    int      phase;          /* of the collection in slices under way; 0: none   */
 } mm_gc_stats;
 
 /*  mm_gc_get_stats - gc.get_stats and more. Never allocates.
@@ -2751,7 +2756,7 @@ struct mm__heap {
     mm__held_block *held;       /* quarantine: a ring                              */
     size_t    held_count, held_first, held_capacity, held_bytes;
 
-    void  *aged[MM__AGED];      /* blocks of old objects that died: see B5         */
+    void  *aged[MM__AGED];      /* see K4                                          */
     size_t aged_count;
 
     uint32_t dying, dying_prompt; /* stacks of dead objects, linked through rc      */
@@ -3520,7 +3525,9 @@ MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
      K2  a refill hands out ascending addresses
      K3  a tracked block that leaves its pool gets a bit in MM__YOUNG0; while an old
          collection is under way it gets the collector byte MM__LIVE as well
-     K4  in a unit of runs the pool has a block per page; MM__FREE is 0 for the first
+     K4  heap->aged holds blocks of old objects that died by count: they go back to
+         their pools without passing the caches, and their bits of age with them
+     K5  in a unit of runs the pool has a block per page; MM__FREE is 0 for the first
          page of each run only
    ============================================================================ */
 
@@ -3844,7 +3851,7 @@ MM__PRIVATE void mm__large_gone(mm__heap *h, mm_block_kind kind, size_t bytes)
     h->small_bytes -= bytes;
 }
 
-/* Make a unit that pages were just taken from a unit of runs. Keeps K4. */
+/* Make a unit that pages were just taken from a unit of runs. Keeps K5. */
 MM__PRIVATE void mm__run_unit(mm__arena *arena, size_t unit)
 {
     mm__bpool *pool = &arena->pool[unit];
@@ -5030,7 +5037,8 @@ MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn v
    Death is a queue, not a recursion. An object whose count reaches zero is linked
    into a stack through its own header (the count is of no more use), and a loop
    takes objects off: finalizer, weak references, slots, disposer, memory. A top-level
-   mm_decref does a bounded part of that; allocations and steps do the rest. Code of
+   mm_decref does a bounded part of that; allocations and steps do the rest. Plain
+   objects (slots and memory, nothing else) follow each other without the stack. Code of
    the user's that drops references in the meantime has them processed at once,
    nested, up to a depth.
 
@@ -5595,7 +5603,8 @@ static mm_type mm__finalizer_type = {
       dispose    disposers; then all memory goes, a bitmap word at a time
 
    Young trials (generation 0, or 0 and 1) run whole. The old trial runs whole or in
-   slices. Between slices the mutator tells us of what could hide a reference: losing
+   slices; a closure, which is fresh suspects and what they lead to, in slices. Between
+   slices the mutator tells us of what could hide a reference: losing
    one (mm_decref of an old object that is not quiet), moving one (mm_take), finding an
    object weakly. Taking one (mm_incref) needs nothing. Objects born, or dying by count,
    during an old trial are outside it: black.
@@ -5612,12 +5621,15 @@ static mm_type mm__finalizer_type = {
      G2  in a trial a member's byte is low + count (count < 126), low + 126 with the
          rest in the excess table, or MM__LIVE; nothing but members has a byte from
          low to low + 126. Old trials use low 0, young ones 128, so that a young trial
-         may run while an old one is under way
+         may run while an old one is under way; closures use low 1, and 0 is the byte
+         of what is not a member
      G3  once an old trial counts: an old object is quiet only if its byte is MM__LIVE
      G4  old objects (generation 1, 2) have MM__GC_OLD; a young one is quiet exactly
          if it has lost a reference and lived on
      G5  no object of the trash is reachable by the mutator, but through a finalizer
      G6  a quiet old object has its bit in MM__SUSPECT
+     G7  a pool with a bit in suspect_sum is in the list of suspects; a word of bytes
+         that a closure has touched has its bit in touched_sum, its pool in that list
    ============================================================================ */
 
 #define MM__SATURATED 126
@@ -8050,7 +8062,9 @@ MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
 
    Invariants
      W1  ref->target is NULL, or an object whose list (table entry) has ref
-     W2  an object has MM__F_WEAK exactly when the table has its entry
+     W2  an object has MM__F_WEAK exactly when the table has its entry; that stays when
+         the last reference goes, for the next one, until the object dies or the table
+         is full
      W3  a list starts with the callback-less reference, if there is one that is not
          dead itself; then newest to oldest
      W4  all references to an object are dead before the first callback runs
