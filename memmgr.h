@@ -5200,6 +5200,7 @@ MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object, const mm_type *t
         return true;
     }
     header->flags |= MM__F_DEAD;
+    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object); /* begun meanwhile */
     return false;
 }
 
