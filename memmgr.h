@@ -1316,6 +1316,7 @@ MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
 MM_API bool     mm__barrier(void *object);
+MM_API void     mm__moved(const void *object);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
 
@@ -1436,29 +1437,44 @@ MM__INLINE void mm__store(void *slot, const void *p)
     memcpy(slot, &p, sizeof p);
 }
 
-MM__INLINE void mm_set_steal(void *slot, const void *p)
+/* An old object's reference is moved: from what held it, or into what it holds. */
+MM__INLINE void mm__moving(const void *p)
+{
+    const mm_header *header = mm__header_of(p);
+    if ((header->gc & (MM__GC_QUIET | MM__GC_OLD)) == MM__GC_OLD ||
+        mm__arena_of(p)->barrier)
+        mm__moved(p);
+}
+
+MM__INLINE void mm__replace(void *slot, const void *p)
 {
     void *old = mm__load(slot);
     mm__store(slot, p);
     mm_decref(old);
 }
 
+MM__INLINE void mm_set_steal(void *slot, const void *p)
+{
+    if (p != NULL) mm__moving(p);
+    mm__replace(slot, p);
+}
+
 MM__INLINE void mm_set(void *slot, const void *p)
 {
     mm_incref(p);
-    mm_set_steal(slot, p);
+    mm__replace(slot, p);
 }
 
 MM__INLINE void mm_clear(void *slot)
 {
-    mm_set_steal(slot, NULL);
+    mm__replace(slot, NULL);
 }
 
 MM__INLINE void *mm__take(void *slot)
 {
     void *p = mm__load(slot);
     mm__store(slot, NULL);
-    if (p != NULL && mm__arena_of(p)->barrier) mm__barrier(p);
+    if (p != NULL) mm__moving(p);
     return p;
 }
 
@@ -5960,7 +5976,8 @@ MM__PRIVATE bool mm__walk_touched(mm__heap *h, mm__trial *t, mm__word_fn fn)
             unsigned w = t->at.word + mm__ctz(rest);
             uint64_t mask = mm__table(pool, MM__TRASH)[w];
             t->at.word = w + 1;
-            if (!trash) mask = mm__bytes_other(mm__bytes(pool, w), 0);
+            if (!trash)
+                mask = mm__bytes_other(mm__bytes(pool, w), 0) & mm__valid_bits(pool, w);
             if (mask == 0) continue;
             fn(h, t, pool, w, mask);
             if (mm__out_of_budget(t, 4 + mm__popcount(mask))) return false;
@@ -6781,24 +6798,14 @@ MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
         mm__stack_push(h, &t->marks, object);
 }
 
-/* An object that was not quiet lost a reference and lives on. Keeps G3, G6. */
-MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
+/* An old object may be garbage: the next trial is to look at it. Keeps G3, G6, G7. */
+MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
 {
     mm__trial *t = &h->gc.old;
-    mm__bpool *pool;
-    uint64_t  *word, bit;
-    uint32_t   i;
-    if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return;
-    if (mm__marking(t)) mm__blacken(h, object);
-    if (!(mm__header_of(object)->gc & MM__GC_OLD)) {
-        mm__header_of(object)->gc |= MM__GC_QUIET; /* remembered by that alone */
-        return;
-    }
-    if (t->phase == MM__UNQUIET) return; /* this trial will see it as it is now */
-    pool = mm__pool_at(mm__A(object), object);
-    i = mm__index_in(mm__A(object), object);
-    bit = UINT64_C(1) << (i & 63);
-    word = &mm__table(pool, MM__SUSPECT)[i / 64];
+    mm__bpool *pool = mm__pool_at(mm__A(object), object);
+    uint32_t   i = mm__index_in(mm__A(object), object);
+    uint64_t   bit = UINT64_C(1) << (i & 63);
+    uint64_t  *word = &mm__table(pool, MM__SUSPECT)[i / 64];
     if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) h->gc.suspects++;
     *word |= bit;
     mm__suspect_link(h, pool, i / 64);
@@ -6807,19 +6814,55 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
         mm__header_of(object)->gc |= MM__GC_QUIET;
 }
 
-/* A reference to the object was found or moved without its count telling. False: the
-   object is condemned for good. Until that is certain it is rescued instead. */
+/* An object that was not quiet lost a reference and lives on. */
+MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
+{
+    mm__trial *t = &h->gc.old;
+    if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return;
+    if (mm__marking(t)) mm__blacken(h, object);
+    if (!(mm__header_of(object)->gc & MM__GC_OLD))
+        mm__header_of(object)->gc |= MM__GC_QUIET; /* remembered by that alone */
+    else if (t->phase != MM__UNQUIET) /* then this trial will see it as it is now */
+        mm__suspect_old(h, object);
+}
+
+/* Condemned for good; before that is certain, an object that is found is rescued. */
+MM__PRIVATE bool mm__condemned(const mm__trial *t, const void *object)
+{
+    if (!t->sliced || t->phase < MM__VERIFY_CONDEMN) return false;
+    if (t->phase == MM__VERIFY_CONDEMN || t->phase == MM__RECONDEMN)
+        return (uint8_t)(*mm__byte(object) - t->low) <= MM__SATURATED;
+    if (t->phase == MM__WEAKEN || t->phase > MM__RECONDEMN || !t->finalizers)
+        return mm__in_trash(object);
+    return false; /* a finalizer made this weak reference, and may bring it back */
+}
+
+/* A reference to the object was found or moved without its count telling: it is live
+   for the trial under way, and, for a closure, a suspect as before. False: too late. */
 MM_API bool mm__barrier(void *object)
 {
     mm__heap  *h = mm__H(mm_heap_of(object));
     mm__trial *t = &h->gc.old;
-    if (mm__marking(t)) mm__blacken(h, object);
-    if (!t->sliced || t->phase < MM__VERIFY_CONDEMN) return true;
-    if (t->phase == MM__VERIFY_CONDEMN || t->phase == MM__RECONDEMN)
-        return (uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED;
-    if (t->phase == MM__WEAKEN || t->phase > MM__RECONDEMN || !t->finalizers)
-        return !mm__in_trash(object);
-    return true; /* a finalizer made this weak reference, and may bring it back */
+    if (mm__marking(t)) {
+        bool member = (uint8_t)(*mm__byte(object) - t->low) <= MM__SATURATED;
+        mm__blacken(h, object);
+        if (member && t->set == MM__SET_CLOSURE) {
+            if (mm__header_of(object)->gc & MM__GC_OLD)
+                mm__suspect_old(h, object);
+            else
+                mm__header_of(object)->gc |= MM__GC_QUIET;
+        }
+    }
+    return !mm__condemned(t, object);
+}
+
+/* It may be part of a garbage cycle now, though no count has told of it. */
+MM_API void mm__moved(const void *object)
+{
+    void *p = (void *)(uintptr_t)object;
+    mm__barrier(p);
+    if ((mm__header_of(p)->gc & (MM__GC_QUIET | MM__GC_OLD)) == MM__GC_OLD)
+        mm__suspect(mm__H(mm_heap_of(p)), p);
 }
 
 /* The object is freed by count: no trial may think of it any more. */
@@ -7030,8 +7073,8 @@ MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
 MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                         size_t w, uint64_t mask)
 {
-    (void)h, (void)t, (void)mask;
-    memset(mm__bytes(pool, w), 0, 64);
+    (void)h, (void)t;
+    mm__bytes_set(mm__bytes(pool, w), mask, 0);
 }
 
 /* All suspects of word w are members. */
@@ -8404,7 +8447,9 @@ MM_API mm_weakref *mm_weakref_new_owning(void *target, mm_weak_fn callback, void
 
 MM_API bool mm_weakref_is_dead(const mm_weakref *ref)
 {
-    return ref->target == NULL || !mm__found(ref->target);
+    const void *target = ref->target;
+    return target == NULL || (mm__header_of(target)->flags & MM__F_DEAD) ||
+           mm__condemned(&mm__H(mm_heap_of(target))->gc.old, target);
 }
 
 MM_API size_t mm_weakref_count(const void *object)

@@ -583,6 +583,25 @@ static void note_resurrection(const uint32_t *mark_before, uint32_t stamp_before
             fz.ob[i].may_be_dead = true;
 }
 
+/* A new object that nobody may ever reach holds this trash: it survives, weakly dead,
+   and is reachable again if that object is found weakly. */
+static void held_by_new(uint32_t id)
+{
+    static uint32_t stack[MAX_OBJECTS];
+    uint32_t n = 0, i, k;
+    stack[n++] = id;
+    while (n) {
+        Shadow *s = &fz.ob[id = stack[--n]];
+        if (s->came_back || reachable(id)) continue;
+        s->came_back = true;
+        for (k = 0; k < s->n && n < MAX_OBJECTS; k++)
+            if (s->slot[k] && !fz.ob[s->slot[k]].came_back) stack[n++] = s->slot[k];
+    }
+    for (i = 1; i < fz.count; i++)
+        if (fz.ob[i].kind == WEAK && fz.ob[fz.ob[i].target].came_back)
+            fz.ob[i].may_be_dead = true;
+}
+
 static void do_deed(uint32_t id)
 {
     Shadow *s = &fz.ob[id];
@@ -606,7 +625,10 @@ static void do_deed(uint32_t id)
         w = create();
         if (w == 0) break;
         hold(w);
-        if (fz.ob[w].n > 0 && fz.ob[w].kind != LABEL) set(w, 0, id);
+        if (fz.ob[w].n > 0 && fz.ob[w].kind != LABEL) {
+            held_by_new(id);
+            set(w, 0, id);
+        }
         if (s->n > 0 && one_in(2)) set(id, k, w);
         drop_held();
         break;
@@ -1333,7 +1355,8 @@ static const struct {
     uint64_t seed, ops;
 } recorded[] = {
     {159, 3000},     {4060, 3000},    {15528, 3000},   {31230, 3000},   {2760, 3000},
-    {9822, 3000},
+    {9822, 3000},    {56450, 3000},   {14630, 3000},   {72149, 3000},
+    {80266, 3000},   {85261, 3000},   {91909, 3000},
     {5, 1200},       {16, 1200},      {21, 1200},      {60, 1200},      {99, 1200},
     {200, 2500},     {307, 3000},     {482, 3000},     {973, 3000},     {5029, 12000},
     {5136, 12000},   {5169, 12000},   {5225, 12000},   {100173, 15000}, {100351, 15000},

@@ -2094,10 +2094,9 @@ static void memory_of_a_closure_goes_back(void **state)
     mm_decref(young);
     mm_decref(old);
     assert_int_equal(gt_closure(heap, 100000), 40000);
-    mm_heap_purge(heap);
     mm_heap_get_stats(heap, &stats);
     assert_int_equal(stats.live_blocks, 0);
-    if (gt_native()) assert_int_equal(stats.pools, 0); /* or a quarantine has some */
+    if (gt_native()) assert_true(stats.pools <= 1); /* or a quarantine has some */
     gt_close(heap);
 }
 
@@ -2301,7 +2300,7 @@ static void collections_during_a_closure_are_exact(void **state)
     }
 }
 
-static void freezing_during_a_closure(void **state)
+static void freezing_and_purging_during_a_closure(void **state)
 {
     long n;
     (void)state;
@@ -2313,7 +2312,10 @@ static void freezing_during_a_closure(void **state)
         gt_make_old(heap);
         mm_decref(trash);
         gt_closure_begin(heap, 1000);
-        for (k = 0; k < n && gt_closure_active(heap); k++) gt_slice(heap, 20);
+        for (k = 0; k < n && gt_closure_active(heap); k++) {
+            gt_slice(heap, 20);
+            mm_heap_purge(heap);
+        }
         mm_gc_freeze(heap); /* ends what is under way */
         assert_int_equal(mm_gc_get_freeze_count(heap), 50);
         assert_true(mm_heap_check(heap));
@@ -2510,7 +2512,7 @@ int main(void)
         cmocka_unit_test(large_objects_in_closures),
         cmocka_unit_test(large_live_objects_hold_members_of_closures),
         cmocka_unit_test(collections_during_a_closure_are_exact),
-        cmocka_unit_test(freezing_during_a_closure),
+        cmocka_unit_test(freezing_and_purging_during_a_closure),
         cmocka_unit_test(cycles_closed_by_giving_away_are_found_when_asked),
         cmocka_unit_test(cycles_closed_by_giving_away_are_found_in_time),
         cmocka_unit_test(suspects_grow_old_as_suspects),
