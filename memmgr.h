@@ -6643,12 +6643,10 @@ MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, s
                                    uint64_t mask)
 {
     mm__class *k = &h->klass[pool->cache];
-    uint8_t   *bytes = mm__bytes(pool, w);
     uint32_t   n;
     mm__table(pool, MM__YOUNG0)[w] &= ~mask;
     mm__table(pool, MM__YOUNG1)[w] &= ~mask;
     mm__table(pool, MM__SUSPECT)[w] &= ~mask;
-    if (t->low) mm__bytes_set(bytes, mask, mm__resting_byte(h)); /* not black */
     if (h->zone) {
         for (; mask; mask &= mask - 1)
             mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
@@ -6664,6 +6662,7 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
                                   uint64_t mask)
 {
     mm__table(pool, MM__TRASH)[w] &= ~mask;
+    if (t->low) mm__bytes_set(mm__bytes(pool, w), mask, mm__resting_byte(h));
     if (mm__is_young(t) &&
         mm__blackening(h)) /* the old trial's stack may name the block */
         for (uint64_t rest = mask; rest; rest &= rest - 1)
