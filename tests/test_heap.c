@@ -1307,7 +1307,8 @@ static void new_objects_in_blocks_of_old_ones_are_young(void **state)
         suspects = stats.suspects;
         mm_gc_collect(heap, 1);
         mm_gc_get_stats(heap, &stats);
-        assert_int_equal(stats.suspects, suspects);
+        if (test_is_native()) /* else those in quarantine count as suspects */
+            assert_int_equal(stats.suspects, suspects);
         assert_int_equal(mm_gc_get_objects(heap, 2, look_at_one, NULL), AGED);
         for (i = 0; i < AGED; i++) mm_decref(again[i]);
         test_heap_done(heap, &env);
