@@ -506,6 +506,154 @@ static void every_debug_level_serves(void **state)
     }
 }
 
+/* ------------------------------------------------------------- back to the pools */
+
+#define BLOCKS 3001 /* a prime, so that every stride meets all of them */
+
+/* The i-th to be freed, in one of many orders. */
+enum { ASCENDING, DESCENDING, STRIDED, BY_POOLS, SWAPPED, SHUFFLED, ORDERS };
+
+static size_t order[BLOCKS];
+
+static void order_make(int how, uint64_t seed)
+{
+    size_t i, k, other;
+    for (i = 0; i < BLOCKS; i++) {
+        order[i] = i;
+        if (how == DESCENDING) order[i] = BLOCKS - 1 - i;
+        if (how == STRIDED) order[i] = i * (64 + seed) % BLOCKS;
+        if (how == BY_POOLS) order[i] = i * (BLOCKS / 3 + 1) % BLOCKS; /* in turn */
+        if (how == SWAPPED) order[i] = (i ^ 1) < BLOCKS ? i ^ 1 : i;
+    }
+    for (i = BLOCKS; how == SHUFFLED && --i > 0;) {
+        k = test_random(&seed) % (i + 1);
+        other = order[k];
+        order[k] = order[i];
+        order[i] = other;
+    }
+}
+
+static size_t live_in_classes(void)
+{
+    mm_class_stats class_stats;
+    size_t         i, live = 0;
+    for (i = 0; mm_heap_get_class_stats(heap, i, &class_stats); i++)
+        live += class_stats.live_blocks;
+    return live;
+}
+
+static void free_in_order(size_t size, int how, size_t flush_after)
+{
+    static char *p[BLOCKS];
+    size_t       i, k;
+    order_make(how, 11 + size);
+    for (i = 0; i < BLOCKS; i++) {
+        p[i] = (char *)mm_alloc(heap, size);
+        assert_non_null(p[i]);
+        test_fill_ends(p[i], size, (unsigned)i);
+    }
+    for (k = 0; k < BLOCKS / 2; k++) {
+        mm_free(heap, p[order[k]]);
+        if (k % flush_after == 0) assert_true(mm_heap_check(heap)); /* flushes */
+    }
+    assert_int_equal(test_stats(heap).live_blocks, BLOCKS - BLOCKS / 2);
+    assert_true(mm_heap_check(heap));
+    assert_int_equal(live_in_classes(), BLOCKS - BLOCKS / 2);
+    for (k = BLOCKS / 2; k < BLOCKS; k++)
+        assert_true(test_filled_ends(p[order[k]], size, (unsigned)order[k]));
+    for (k = 0; k < BLOCKS / 2; k++) { /* what is free, and nothing else, comes again */
+        p[order[k]] = (char *)mm_alloc(heap, size);
+        assert_non_null(p[order[k]]);
+        test_fill_ends(p[order[k]], size, (unsigned)order[k]);
+    }
+    for (i = 0; i < BLOCKS; i++) assert_true(test_filled_ends(p[i], size, (unsigned)i));
+    for (k = 0; k < BLOCKS; k++) mm_free(heap, p[order[k]]);
+    assert_true(mm_heap_check(heap));
+    assert_int_equal(test_stats(heap).live_blocks, 0);
+    assert_int_equal(live_in_classes(), 0);
+    mm_heap_purge(heap);
+    if (test_is_native()) assert_int_equal(test_stats(heap).pools, 0);
+}
+
+static void blocks_go_back_in_any_order(void **state)
+{
+    static const size_t sizes[] = {16, 48, 112, 1000, 3000, 20000};
+    size_t i;
+    int    how;
+    (void)state;
+    for (i = 0; i < TEST_COUNT(sizes); i++)
+        for (how = 0; how < ORDERS; how++) {
+            free_in_order(sizes[i], how, SIZE_MAX);
+            if (sizes[i] <= 112) free_in_order(sizes[i], how, 50 + (size_t)how);
+        }
+    done();
+}
+
+/* Without debugging a block that is freed twice goes unseen until it reaches its pool
+   the second time. */
+typedef struct Twice {
+    size_t size, count, first; /* so many blocks; this one is freed twice */
+    bool   apart;              /* the first time it has reached its pool before */
+} Twice;
+
+static void free_twice(void *argument)
+{
+    const Twice *twice = (const Twice *)argument;
+    char        *p[500], *again[500];
+    size_t       i, k, same = 0;
+    env.echo = true;
+    for (i = 0; i < twice->count; i++) p[i] = (char *)mm_alloc(heap, twice->size);
+    test_announce(p[twice->first]);
+    if (twice->apart) mm_free(heap, p[twice->first]);
+    if (twice->apart) mm_heap_check(heap);
+    for (i = 0; i < twice->count; i++) {
+        mm_free(heap, p[i]);
+        if (i == twice->first && !twice->apart) mm_free(heap, p[i]);
+    }
+    mm_heap_check(heap); /* flushes */
+    for (i = 0; i < twice->count; i++) again[i] = (char *)mm_alloc(heap, twice->size);
+    for (i = 0; i < twice->count; i++)
+        for (k = 0; k < i; k++) same += again[i] == again[k];
+    for (i = 0; i < twice->count; i++) mm_free(heap, again[i]);
+    if (same == 0 && mm_heap_check(heap) && test_stats(heap).live_blocks == 0)
+        printf("usable\n");
+    if (env.logged[MM_LOG_BUG] == 1) printf("once\n");
+}
+
+static size_t occurrences(const char *text, const char *word)
+{
+    size_t n = 0;
+    for (; (text = strstr(text, word)) != NULL; text++) n++;
+    return n;
+}
+
+static void a_block_freed_twice_is_found_when_it_goes_back(void **state)
+{
+    static const Twice cases[] = {
+        {112, 10, 3, false},  {112, 10, 3, true},    {112, 10, 0, false},
+        {112, 10, 9, false},  {48, 100, 70, false},  {48, 100, 70, true},
+        {3000, 60, 0, false}, {3000, 60, 25, false}, {3000, 60, 59, true},
+        {3000, 60, 0, true},  {16, 64, 63, false},   {16, 1, 0, false}};
+    static test_child child;
+    size_t i;
+    (void)state;
+    TEST_NEEDS_NATIVE(); /* else it is seen at once */
+    for (i = 0; i < TEST_COUNT(cases); i++) {
+        Twice twice = cases[i];
+        test_run(&child, free_twice, &twice);
+        assert_int_equal(occurrences(child.output, "was freed twice"), 1);
+        assert_true(test_names_planted(&child));
+#ifdef NDEBUG
+        assert_int_equal(child.exit_code, 0); /* told once, and all is well */
+        assert_true(test_says(&child, "once"));
+        assert_true(test_says(&child, "usable"));
+#else
+        assert_int_equal(child.signal, SIGABRT);
+#endif
+    }
+    done();
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -534,6 +682,8 @@ int main(void)
         TEST(absurd_sizes_fail_cleanly),
         TEST(out_of_memory_is_survived),
         TEST(every_debug_level_serves),
+        TEST(blocks_go_back_in_any_order),
+        TEST(a_block_freed_twice_is_found_when_it_goes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
