@@ -1596,6 +1596,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 
 #if defined(__GNUC__)
 #define MM__PRIVATE static __attribute__((unused))
+#define MM__RARE __attribute__((cold)) /* small rather than fast */
 #define MM__COLD static __attribute__((unused, noinline, cold))
 #define MM__NOINLINE static __attribute__((unused, noinline))
 #define MM__FLATTENED static inline __attribute__((unused, always_inline))
@@ -1603,6 +1604,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
 #define MM__PRIVATE static
+#define MM__RARE
 #define MM__COLD static
 #define MM__NOINLINE static
 #define MM__FLATTENED static
@@ -1734,7 +1736,7 @@ extern long  syscall(long, ...);
 
 #if defined(_WIN32)
 
-MM__PRIVATE void *mm__os_map(size_t size, size_t align)
+MM__RARE MM__PRIVATE void *mm__os_map(size_t size, size_t align)
 {
     for (int attempt = 0; attempt < 16; attempt++) {
         char *raw =
@@ -3042,7 +3044,8 @@ MM__PRIVATE bool mm__buffer_fits(const mm__heap *h, size_t first, size_t n)
     return true;
 }
 
-MM__PRIVATE void mm__buffer_mark(mm__heap *h, size_t first, size_t n, bool is_free)
+MM__RARE MM__PRIVATE void mm__buffer_mark(mm__heap *h, size_t first, size_t n,
+                                          bool is_free)
 {
     for (size_t i = first; i < first + n; i++) {
         uint64_t bit = UINT64_C(1) << (i % 64);
@@ -3070,7 +3073,7 @@ MM__PRIVATE void *mm__buffer_map(mm__heap *h, size_t size, size_t align)
 MM__PRIVATE void mm__leave_all(mm__heap *h);
 
 /* size is rounded to pages. The failure is recorded here. */
-MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
+MM__RARE MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
 {
     void *p = NULL;
     if (size > SIZE_MAX / 2) {
@@ -3105,7 +3108,7 @@ MM__NOINLINE void *mm__obtain(mm__heap *h, size_t size, size_t align)
     return p;
 }
 
-MM__PRIVATE void mm__give_back(mm__heap *h, void *p, size_t size)
+MM__RARE MM__PRIVATE void mm__give_back(mm__heap *h, void *p, size_t size)
 {
     size = mm__round_up(size, MM__PAGE);
     h->reserved -= size;
@@ -3128,7 +3131,7 @@ struct mm__leaving {
 
 #define MM__LEAVE_PART ((size_t)512 << 10)
 
-MM__PRIVATE void mm__leave_some(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__leave_some(mm__heap *h)
 {
     mm__leaving *m = h->leaving;
     if (m->size <= MM__LEAVE_PART) {
@@ -3159,7 +3162,7 @@ MM__PRIVATE void mm__give_back_large(mm__heap *h, void *p, size_t size)
 }
 
 /* A side table of the library: resized, its content kept; false: nothing changed. */
-MM__PRIVATE bool mm__table_grow(mm__heap *h, void **table, size_t old_size,
+MM__RARE MM__PRIVATE bool mm__table_grow(mm__heap *h, void **table, size_t old_size,
                                 size_t new_size)
 {
     void *p = mm__obtain(h, new_size, MM__PAGE);
@@ -3173,7 +3176,7 @@ MM__PRIVATE bool mm__table_grow(mm__heap *h, void **table, size_t old_size,
 }
 
 /* Room for one more in a growing array of the library. */
-MM__PRIVATE bool mm__array_reserve(mm__heap *h, void **array, size_t count,
+MM__RARE MM__PRIVATE bool mm__array_reserve(mm__heap *h, void **array, size_t count,
                                    size_t *capacity, size_t item)
 {
     size_t old_size = *capacity * item, new_size;
@@ -3186,7 +3189,7 @@ MM__PRIVATE bool mm__array_reserve(mm__heap *h, void **array, size_t count,
 
 /* -- the registry of arenas -- */
 
-MM__PRIVATE bool mm__arena_register(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE bool mm__arena_register(mm__heap *h, mm__arena *arena)
 {
     uint32_t i = 0;
     while (i < h->arena_count && h->arenas[i] != NULL) i++;
@@ -3208,7 +3211,7 @@ MM__PRIVATE void mm__arena_unregister(mm__heap *h, mm__arena *arena)
     while (h->arena_count && h->arenas[h->arena_count - 1] == NULL) h->arena_count--;
 }
 
-MM__PRIVATE mm__arena *mm__arena_find(const mm__heap *h, const void *p)
+MM__RARE MM__PRIVATE mm__arena *mm__arena_find(const mm__heap *h, const void *p)
 {
     mm__arena *arena = mm__A(p);
     for (uint32_t i = 0; i < h->arena_count; i++)
@@ -3248,7 +3251,7 @@ MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena, uint32_t kind)
     mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
 }
 
-MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
+MM__RARE MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
 {
     size_t tables = kind == MM__KIND_TRACKED ? MM__TABLES : 1;
     size_t bits = MM__UNITS * tables * MM__WORDS * sizeof(uint64_t);
@@ -3271,7 +3274,7 @@ MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
     arena->free_pages = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
 }
 
-MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
+MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
 {
     mm__arena *arena = h->spare[kind];
     if (arena) {
@@ -3300,7 +3303,7 @@ MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     return arena;
 }
 
-MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
 {
     mm__arena_close(h, arena);
     mm__arena_unregister(h, arena);
@@ -3312,7 +3315,7 @@ MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
 }
 
 /* Pages of the arena became free: keep it, or give it back. */
-MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
 {
     uint32_t all = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
     if (arena->free_pages < all || arena->young) {
@@ -3328,7 +3331,7 @@ MM__PRIVATE void mm__arena_released(mm__heap *h, mm__arena *arena)
 }
 
 /* The empty arenas that were kept go back; whether there were any. */
-MM__PRIVATE bool mm__spares_delete(mm__heap *h)
+MM__RARE MM__PRIVATE bool mm__spares_delete(mm__heap *h)
 {
     bool any = false;
     for (int i = 0; i < 2; i++) {
@@ -3347,7 +3350,8 @@ MM__PRIVATE uint64_t mm__page_mask(size_t first, size_t n)
     return (n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << (first % 64);
 }
 
-MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n, bool is_free)
+MM__RARE MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n,
+                                        bool is_free)
 {
     size_t left = n;
     while (left) {
@@ -3377,7 +3381,8 @@ MM__PRIVATE size_t mm__pages_from(const mm__arena *arena, size_t first, size_t w
 }
 
 /* The lowest place for n free pages that starts at a multiple of step; 0: none. */
-MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n, size_t step)
+MM__RARE MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n,
+                                           size_t step)
 {
     size_t i = arena->first_unit * MM__UNIT_PAGES;
     if (arena->free_pages < n) return 0;
@@ -3393,8 +3398,8 @@ MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n, size_t step)
 }
 
 /* An arena with n free pages in a row, the fullest of those looked at. */
-MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n, size_t step,
-                                      size_t *first)
+MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n,
+                                               size_t step, size_t *first)
 {
     mm__arena *best = NULL;
     int looked = 0;
@@ -3449,8 +3454,8 @@ MM__PRIVATE uint64_t mm__low_bits(size_t n)
 }
 
 /* Make the units of `pool` find it, for blocks of `size`. */
-MM__PRIVATE void mm__pool_bind(mm__arena *arena, mm__bpool *pool, uint64_t inverse,
-                               unsigned cache)
+MM__RARE MM__PRIVATE void mm__pool_bind(mm__arena *arena, mm__bpool *pool,
+                                        uint64_t inverse, unsigned cache)
 {
     bool tracked = arena->head.kind == MM__KIND_TRACKED;
     for (uint32_t u = pool->unit; u < (uint32_t)pool->unit + pool->span; u++) {
@@ -3464,7 +3469,7 @@ MM__PRIVATE void mm__pool_bind(mm__arena *arena, mm__bpool *pool, uint64_t inver
     }
 }
 
-MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
+MM__RARE MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
 {
     mm__class *k = &h->klass[cache];
     uint32_t   kind = k->kind == MM_BLOCK_TRACKED ? MM__KIND_TRACKED : MM__KIND_PLAIN;
@@ -3493,7 +3498,8 @@ MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
 /* Units whose pool is gone; the tables are zero again but for MM__FREE. */
 MM__PRIVATE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool);
 
-MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *pool)
+MM__RARE MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena,
+                                            mm__bpool *pool)
 {
     size_t words = mm__pool_words(pool), span = pool->span;
     size_t tables = arena->head.kind == MM__KIND_TRACKED ? MM__TABLES : 1;
@@ -3516,7 +3522,7 @@ MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena, mm__bpool *poo
 
 /* An empty pool goes back, unless it is the only one of its class with room. While
    an old collection is under way tracked pools stay: its cursor may be in them. */
-MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
+MM__RARE MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool keep_one)
 {
     mm__class *k = &h->klass[pool->cache];
     if (keep_one && k->first == pool && k->last == pool) return;
@@ -3689,8 +3695,8 @@ MM__INLINE void mm__pool_put(mm__class *k, mm__bpool *pool, size_t w, uint64_t m
 }
 
 /* A bit that is 1 already is a block freed twice. Returns how many there were. */
-MM__INLINE uint32_t mm__flush_word(mm__heap *h, mm__class *k, mm__bpool *pool, size_t w,
-                                   uint64_t mask)
+MM__NOINLINE uint32_t mm__flush_word(mm__heap *h, mm__class *k, mm__bpool *pool,
+                                     size_t w, uint64_t mask)
 {
     uint32_t n = 1;
     if (MM__UNLIKELY((mm__table(pool, MM__FREE)[w] & mask) || pool->count == 0))
@@ -3786,7 +3792,7 @@ MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
 }
 
 /* The blocks of old objects go back to their pools and leave all generations. */
-MM__PRIVATE void mm__aged_flush(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__aged_flush(mm__heap *h)
 {
     size_t n = h->aged_count, i = 0;
     h->aged_count = 0;
@@ -3824,13 +3830,13 @@ MM__PRIVATE void mm__flush_cache(mm__heap *h, unsigned index)
     mm__flush(h, k->base, n);
 }
 
-MM__PRIVATE void mm__flush_all(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__flush_all(mm__heap *h)
 {
     mm__aged_flush(h);
     for (unsigned i = 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
 }
 
-MM__PRIVATE void mm__flush_tracked(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__flush_tracked(mm__heap *h)
 {
     mm__aged_flush(h);
     for (unsigned i = 2 * MM__CLASSES + 1; i < MM__CACHES; i++) mm__flush_cache(h, i);
@@ -3868,7 +3874,7 @@ MM__PRIVATE void mm__large_gone(mm__heap *h, mm_block_kind kind, size_t bytes)
 }
 
 /* Make a unit that pages were just taken from a unit of runs. Keeps K5. */
-MM__PRIVATE void mm__run_unit(mm__arena *arena, size_t unit)
+MM__RARE MM__PRIVATE void mm__run_unit(mm__arena *arena, size_t unit)
 {
     mm__bpool *pool = &arena->pool[unit];
     if (pool->count) return;
@@ -3882,7 +3888,7 @@ MM__PRIVATE void mm__run_unit(mm__arena *arena, size_t unit)
     mm__pool_bind(arena, pool, (UINT64_C(1) << 40) / MM__PAGE, 0);
 }
 
-MM__NOINLINE void *mm__run_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+MM__RARE MM__NOINLINE void *mm__run_alloc(mm__heap *h, mm_block_kind kind, size_t size,
                                  size_t align)
 {
     size_t     n = mm__round_up(size, MM__PAGE) / MM__PAGE, page = 0, unit;
@@ -3906,7 +3912,7 @@ MM__NOINLINE void *mm__run_alloc(mm__heap *h, mm_block_kind kind, size_t size,
 }
 
 /* Units without any run are free again. */
-MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u,
+MM__RARE MM__PRIVATE void mm__run_units_free(mm__heap *h, mm__arena *arena, size_t u,
                                     size_t last)
 {
     for (; u <= last; u++) {
@@ -3929,7 +3935,7 @@ MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page,
                        (page + n - 1) / MM__UNIT_PAGES);
 }
 
-MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
+MM__RARE MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
 {
     size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
     size_t n = arena->run[page] & MM__RUN_PAGES, bit = page % MM__UNIT_PAGES;
@@ -3956,7 +3962,8 @@ MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
 
 #define MM__HUGE_HEADER mm__round_up(sizeof(mm__arena), MM__PAGE)
 
-MM__PRIVATE void mm__huge_bind(mm__heap *h, mm__arena *arena, mm_block_kind kind)
+MM__RARE MM__PRIVATE void mm__huge_bind(mm__heap *h, mm__arena *arena,
+                                        mm_block_kind kind)
 {
     arena->block_kind = kind;
     arena->pool[0].bits = arena->huge_bits;
@@ -3969,7 +3976,7 @@ MM__PRIVATE void mm__huge_bind(mm__heap *h, mm__arena *arena, mm_block_kind kind
     }
 }
 
-MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+MM__RARE MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size_t size,
                                   size_t align)
 {
     size_t     front = mm__round_up(MM__HUGE_HEADER, align);
@@ -4012,7 +4019,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
     mm__A(pool)->young--;
 }
 
-MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
 {
     size_t size = arena->size;
     if (arena->guarded) mm__os_protect(arena, size, true);
@@ -4065,7 +4072,7 @@ MM__PRIVATE void *mm__huge_remap(mm__heap *h, mm__arena *arena, size_t size)
 
 /* -- a block of any size and kind -- */
 
-MM__PRIVATE void *mm__block_once(mm__heap *h, mm_block_kind kind, size_t size)
+MM__RARE MM__PRIVATE void *mm__block_once(mm__heap *h, mm_block_kind kind, size_t size)
 {
     unsigned c = mm__class_of(size);
     if (c) {
@@ -4078,7 +4085,8 @@ MM__PRIVATE void *mm__block_once(mm__heap *h, mm_block_kind kind, size_t size)
 }
 
 /* Objects in runs and huge blocks start 8 bytes in, as in pools. */
-MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
+MM__RARE MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind,
+                                            size_t size)
 {
     size_t shift = kind != MM_BLOCK_RAW && size > MM__SMALL_MAX ? 8 : 0;
     char  *p = (char *)mm__block_once(h, kind, size + shift);
@@ -4090,7 +4098,7 @@ MM__NOINLINE void *mm__block_alloc(mm__heap *h, mm_block_kind kind, size_t size)
 }
 
 /* An allocated block that is of no use to anybody is left out of the statistics. */
-MM__PRIVATE void mm__block_hide(mm__heap *h, const void *block, bool hide)
+MM__RARE MM__PRIVATE void mm__block_hide(mm__heap *h, const void *block, bool hide)
 {
     mm__arena *arena = mm__A(block);
     mm__bpool *pool = mm__pool_at(arena, block);
@@ -4138,7 +4146,7 @@ MM__NOINLINE void mm__block_free(mm__heap *h, void *block)
 }
 
 /* Bytes from p, the start of a block or an object in it, to the block's end. */
-MM__PRIVATE size_t mm__block_room(const void *p)
+MM__RARE MM__PRIVATE size_t mm__block_room(const void *p)
 {
     mm__arena *arena = mm__A(p);
     mm__bpool *pool = mm__pool_at(arena, p);
@@ -4163,7 +4171,7 @@ MM__PRIVATE size_t mm__block_room(const void *p)
      M2  a failed call changes nothing but the heap's status
    ============================================================================ */
 
-MM_API void *mm__alloc_slow(mm_heap *heap, size_t size)
+MM__RARE MM_API void *mm__alloc_slow(mm_heap *heap, size_t size)
 {
     mm__heap *h = mm__H(heap);
     if (size == 0) size = 1;
@@ -4172,7 +4180,7 @@ MM_API void *mm__alloc_slow(mm_heap *heap, size_t size)
     return mm__block_alloc(h, MM_BLOCK_RAW, size);
 }
 
-MM_API void mm__free_slow(mm_heap *heap, void *p)
+MM__RARE MM_API void mm__free_slow(mm_heap *heap, void *p)
 {
     mm__heap *h = mm__H(heap);
     if (p == NULL) return;
@@ -4196,7 +4204,7 @@ MM_API void *mm_calloc(mm_heap *heap, size_t count, size_t size)
 }
 
 /* The last page-aligned end of a run moves; false: the neighbours are in use. */
-MM__PRIVATE bool mm__run_resize(mm__heap *h, void *p, size_t size)
+MM__RARE MM__PRIVATE bool mm__run_resize(mm__heap *h, void *p, size_t size)
 {
     mm__arena *arena = mm__A(p);
     size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
@@ -4388,7 +4396,8 @@ MM__PRIVATE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
 
 /* The start, as mm__block_alloc gave it, of the live block that p points into, and its
    kind. NULL: p is in no live block of this heap. */
-MM__PRIVATE char *mm__block_start(const mm__heap *h, const void *p, mm_block_kind *kind)
+MM__RARE MM__PRIVATE char *mm__block_start(const mm__heap *h, const void *p,
+                                           mm_block_kind *kind)
 {
     mm__arena *arena = mm__arena_find(h, p);
     mm__bpool *pool;
@@ -4439,8 +4448,8 @@ MM__PRIVATE size_t mm__debug_size(const mm__heap *h, const void *p)
 /* -- painting -- */
 
 /* Write the record and the zones; `front` bytes before p belong to a header. */
-MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p, size_t size,
-                           size_t front)
+MM__RARE MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p,
+                                    size_t size, size_t front)
 {
     if (h->valgrind) MM__VG_UNDEFINED(block, (size_t)(end - block));
     MM__UNPOISON(block, (size_t)(end - block));
@@ -4471,7 +4480,7 @@ MM__COLD const char *mm__block_name(const void *p, mm_block_kind kind)
 }
 
 /* The zones of a block; a bug is reported where they were written to. */
-MM__PRIVATE bool mm__zones_intact(mm__heap *h, char *block, mm_block_kind kind,
+MM__RARE MM__PRIVATE bool mm__zones_intact(mm__heap *h, char *block, mm_block_kind kind,
                                   const char *when)
 {
     size_t size = mm__record_size(block);
@@ -4497,7 +4506,7 @@ MM__PRIVATE bool mm__zones_intact(mm__heap *h, char *block, mm_block_kind kind,
 
 /* -- guard pages: a mapping for each block, its end followed by a page of none -- */
 
-MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
+MM__RARE MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
                                   size_t align)
 {
     size_t front = MM__ZONE + (kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header));
@@ -4525,8 +4534,8 @@ MM__PRIVATE char *mm__guard_alloc(mm__heap *h, mm_block_kind kind, size_t size,
 
 /* -- allocation -- */
 
-MM__PRIVATE char *mm__debug_block_alloc(mm__heap *h, mm_block_kind kind, size_t size,
-                                        size_t align)
+MM__RARE MM__PRIVATE char *mm__debug_block_alloc(mm__heap *h, mm_block_kind kind,
+                                                 size_t size, size_t align)
 {
     size_t front = MM__ZONE + (kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header));
     size_t extra = align > 16 ? align : 0;
@@ -4553,7 +4562,8 @@ MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align)
     return p;
 }
 
-MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size)
+MM__RARE MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind,
+                                            size_t size)
 {
     char *block = mm__debug_block_alloc(h, kind, size, 16), *p;
     if (block == NULL) return NULL;
@@ -4565,7 +4575,7 @@ MM__PRIVATE void *mm__debug_object(mm__heap *h, mm_block_kind kind, size_t size)
 /* -- free -- */
 
 /* Nobody wrote to a freed block; else a bug is reported. */
-MM__PRIVATE bool mm__held_intact(mm__heap *h, mm__held_block held)
+MM__RARE MM__PRIVATE bool mm__held_intact(mm__heap *h, mm__held_block held)
 {
     char       *block = (char *)held.block, *p;
     const char *bad;
@@ -4581,7 +4591,7 @@ MM__PRIVATE bool mm__held_intact(mm__heap *h, mm__held_block held)
 }
 
 /* The block leaves quarantine. */
-MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
+MM__RARE MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
 {
     char  *block = (char *)held.block;
     size_t room;
@@ -4633,13 +4643,13 @@ MM__PRIVATE void mm__quarantine(mm__heap *h, char *block, size_t size)
     h->held_bytes += size;
 }
 
-MM__PRIVATE void mm__quarantine_end(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__quarantine_end(mm__heap *h)
 {
     while (h->held_count) mm__held_release(h, mm__held_oldest(h));
 }
 
 /* p's block is not used any more. */
-MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_kind kind)
+MM__RARE MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_kind kind)
 {
     size_t size = mm__record_size(block), room = mm__block_room(block);
     char  *p = block + mm__record_offset(block);
@@ -4663,7 +4673,7 @@ MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_kind kind)
 }
 
 /* An object's memory goes. */
-MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
 {
     char *block = (char *)object - sizeof(mm_header) - MM__ZONE;
     bool  tracked = (mm__header_of(object)->flags & MM__F_TRACKED) != 0;
@@ -4674,7 +4684,7 @@ MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
 }
 
 /* The block of a pointer that should be live raw memory; NULL: it was reported. */
-MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
+MM__RARE MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
 {
     mm_block_kind kind = MM_BLOCK_RAW;
     char         *block = mm__block_start(h, p, &kind), *start = block;
@@ -4713,12 +4723,12 @@ MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char *what)
     return block;
 }
 
-MM__PRIVATE bool mm__debug_check(mm__heap *h, const void *p, const char *what)
+MM__RARE MM__PRIVATE bool mm__debug_check(mm__heap *h, const void *p, const char *what)
 {
     return mm__debug_find(h, p, what) != NULL;
 }
 
-MM__PRIVATE void mm__debug_free(mm__heap *h, void *p)
+MM__RARE MM__PRIVATE void mm__debug_free(mm__heap *h, void *p)
 {
     char *block = mm__debug_find(h, p, "mm_free");
     if (block == NULL) return;
@@ -4779,7 +4789,8 @@ MM__PRIVATE size_t mm__slot_size(const mm_slot *slot)
     return slot->kind == MM_SLOT_TAIL ? 0 : sizeof(void *);
 }
 
-MM__PRIVATE bool mm__slot_valid(mm_heap *heap, const mm_type *type, const mm_slot *slot)
+MM__RARE MM__PRIVATE bool mm__slot_valid(mm_heap *heap, const mm_type *type,
+                                         const mm_slot *slot)
 {
     bool counted = slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR;
     unsigned s = slot->count_size;
@@ -4801,7 +4812,7 @@ MM__PRIVATE bool mm__slot_valid(mm_heap *heap, const mm_type *type, const mm_slo
     return true;
 }
 
-MM__PRIVATE bool mm__slots_distinct(mm_heap *heap, const mm_type *type,
+MM__RARE MM__PRIVATE bool mm__slots_distinct(mm_heap *heap, const mm_type *type,
                                     const mm_slot *slots, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -4817,7 +4828,7 @@ MM__PRIVATE bool mm__slots_distinct(mm_heap *heap, const mm_type *type,
     return true;
 }
 
-MM__PRIVATE bool mm__type_valid(mm_heap *heap, const mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_valid(mm_heap *heap, const mm_type *type)
 {
     if (type->size == 0 || type->size > INT32_MAX)
         return mm__fail(heap, MM_ERR_VALUE, "type %s has a size of %zu bytes",
@@ -4837,7 +4848,7 @@ MM__PRIVATE bool mm__type_valid(mm_heap *heap, const mm_type *type)
 }
 
 /* Hooks that a type does not set are its base's. */
-MM__PRIVATE void mm__type_inherit(mm_type *type)
+MM__RARE MM__PRIVATE void mm__type_inherit(mm_type *type)
 {
     const mm_type *base = type->base;
     if (base == NULL) return;
@@ -4852,7 +4863,7 @@ MM__PRIVATE void mm__type_inherit(mm_type *type)
 }
 
 /* All its references, with the inherited ones, as one array; false: no memory. */
-MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
 {
     uint32_t inherited = type->base ? type->base->mm__.all_count : 0;
     uint32_t n = inherited + type->slot_count;
@@ -4889,7 +4900,7 @@ MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
 #define MM__PLAIN 2
 
 /* Whether its references can only lead to objects that are never in a cycle. */
-MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
 {
     if (type->flags & MM_TYPE_ACYCLIC) return true;
     if (type->traverse) return false;
@@ -4901,7 +4912,7 @@ MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
     return true;
 }
 
-MM__PRIVATE bool mm__type_enter(mm_heap *heap, mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_enter(mm_heap *heap, mm_type *type)
 {
     uint32_t id = mm__type_count + 1;
     if (id > MM__TYPE_MAX)
@@ -4918,7 +4929,7 @@ MM__PRIVATE bool mm__type_enter(mm_heap *heap, mm_type *type)
     return true;
 }
 
-MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
 {
     mm_header header;
     unsigned  c, kind;
@@ -4945,7 +4956,7 @@ MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
 
 /* The base, and the types that slots name, come first: so that acyclic types can be
    inferred. A circle of types is cut where it closes. */
-MM__PRIVATE bool mm__type_ensure(mm_heap *heap, mm_type *type)
+MM__RARE MM__PRIVATE bool mm__type_ensure(mm_heap *heap, mm_type *type)
 {
     if (type->mm__.id || type->mm__.tracked) return true;
     type->mm__.tracked = 1; /* under way; and what names it may be in a cycle */
@@ -4960,7 +4971,7 @@ MM__PRIVATE bool mm__type_ensure(mm_heap *heap, mm_type *type)
     return false;
 }
 
-MM_API mm_status mm_type_register(mm_heap *heap, mm_type *type)
+MM__RARE MM_API mm_status mm_type_register(mm_heap *heap, mm_type *type)
 {
     bool ok;
     if (type == NULL) {
@@ -5103,7 +5114,7 @@ MM__COLD void mm__hook_failed(mm__heap *h, void *object, const char *what)
 /* -- memory of objects -- */
 
 /* Its block was old, or is large: what the next object there must be told. */
-MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
 {
     mm__arena *arena = mm__A(object);
     mm__bpool *pool = mm__pool_at(arena, object);
@@ -5135,7 +5146,7 @@ MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
     if (h->gc.collecting || h->gc.old.phase != MM__IDLE) mm__trial_forget(h, object);
 }
 
-MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     mm__object_retire(h, object);
@@ -5153,7 +5164,7 @@ MM__PRIVATE void mm__object_hide(mm__heap *h, void *object, bool hide)
     mm__block_hide(h, (char *)object - sizeof(mm_header) - h->zone, hide);
 }
 
-MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
 {
     mm__object_hide(h, object, false);
     mm__header_of(object)->rc = 0;
@@ -5205,7 +5216,8 @@ MM__PRIVATE void *mm__dying_pop(mm__heap *h)
 }
 
 /* The finalizer, on a temporary reference. True: somebody kept the object. */
-MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object, const mm_type *type)
+MM__RARE MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object,
+                                              const mm_type *type)
 {
     mm_header *header = mm__header_of(object);
     header->rc = 1;
@@ -5234,7 +5246,7 @@ MM__PRIVATE size_t mm__drop_refs(mm__heap *h, char *at, size_t n)
 }
 
 /* Drop all references of a dead object. False: the budget ended first. */
-MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_type *type)
+MM__RARE MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_type *type)
 {
     for (uint32_t i = 0; i < type->mm__.all_count; i++) {
         const mm_slot *slot = &type->mm__.all_slots[i];
@@ -5360,7 +5372,7 @@ MM__PRIVATE void mm__die_chain(mm__heap *h, void *object)
 }
 
 /* Everything that D2 lists, for an object taken off the stack. */
-MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
@@ -5389,7 +5401,7 @@ MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
 }
 
 /* Process the stack down to `mark` while the budget lasts. */
-MM__PRIVATE void mm__drain(mm__heap *h, uint32_t mark)
+MM__RARE MM__PRIVATE void mm__drain(mm__heap *h, uint32_t mark)
 {
     h->dying_depth++;
     while (h->dying_budget && (h->dying_prompt || h->dying != mark)) {
@@ -5414,7 +5426,7 @@ MM__PRIVATE void mm__drain_some(mm__heap *h)
     h->brief = was;
 }
 
-MM__PRIVATE void mm__drain_all(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__drain_all(mm__heap *h)
 {
     while (h->pending_free && !h->dying_depth && !h->dying_defer)
         mm__drain_budget(h, SIZE_MAX);
@@ -5531,7 +5543,7 @@ MM__PRIVATE void *mm__object_new(mm__heap *h, mm_type *type, size_t size)
     return memset(object, 0, size);
 }
 
-MM_API void *mm__new_slow(mm_heap *heap, mm_type *type, size_t size)
+MM__RARE MM_API void *mm__new_slow(mm_heap *heap, mm_type *type, size_t size)
 {
     mm__heap *h = mm__H(heap);
     if (type->mm__.id == 0 && mm_type_register(heap, type) != MM_OK) return NULL;
@@ -5742,7 +5754,7 @@ MM__PRIVATE void *mm__stack_pop(mm__heap *h, mm__stack *s)
     return s->chunk->item[--s->count];
 }
 
-MM__PRIVATE void mm__stack_free(mm__heap *h, mm__stack *s)
+MM__RARE MM__PRIVATE void mm__stack_free(mm__heap *h, mm__stack *s)
 {
     while (s->chunk) {
         mm__stack_chunk *below = s->chunk->below;
@@ -5764,7 +5776,7 @@ MM__PRIVATE mm__excess *mm__excess_find(mm__excess_table *table, const void *obj
             return &table->entry[i];
 }
 
-MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
+MM__RARE MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
 {
     mm__excess_table bigger;
     bigger.capacity =
@@ -5783,7 +5795,8 @@ MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
 }
 
 /* One more reference to a saturated object. Without memory it counts as live. */
-MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object, uint8_t *byte)
+MM__RARE MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object,
+                                          uint8_t *byte)
 {
     mm__excess_table *table = &h->gc.excess[mm__is_young(t)];
     mm__excess *e;
@@ -6027,7 +6040,7 @@ MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *by
 
 #define MM__PART 4096
 
-MM__PRIVATE bool mm__large_later(mm__heap *h, mm__trial *t, void *object,
+MM__RARE MM__PRIVATE bool mm__large_later(mm__heap *h, mm__trial *t, void *object,
                                  const mm_type *type)
 {
     size_t total = 0, n;
@@ -6059,7 +6072,7 @@ MM__PRIVATE void mm__count_visit(void *child, void *context)
     mm__count_at(c->heap, c->trial, c->trial->low, mm__byte(child), child);
 }
 
-MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *object,
+MM__RARE MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *object,
                                    const mm_type *type)
 {
     mm__context context = {h, t};
@@ -6136,10 +6149,7 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
     uint8_t *bytes = mm__bytes(pool, w);
     if (t->phase == MM__COUNT)
         t->members += mm__popcount(mm__is_young(t) ? mask : mask & mm__not_live(bytes));
-    if (t->low == 0)
-        mm__count_members(h, t, pool, w, mask, 0);
-    else
-        mm__count_members(h, t, pool, w, mask, t->low);
+    mm__count_members(h, t, pool, w, mask, t->low);
 }
 
 /* -- mark -- */
@@ -6162,7 +6172,7 @@ MM__PRIVATE void mm__mark_visit(void *child, void *context)
     mm__mark_at(c->heap, c->trial, mm__byte(child), child);
 }
 
-MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
+MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
                                   const mm_type *type)
 {
     mm__context context = {h, t};
@@ -6192,7 +6202,7 @@ MM__PRIVATE bool mm__phase_counts(mm__phase phase)
 MM__PRIVATE void mm__closure_visit(void *child, void *context);
 
 /* A part of part_of. False: there is more of it. */
-MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 {
     const mm_type *type = mm_type_of(t->part_of);
     mm__context    context = {h, t};
@@ -6216,7 +6226,7 @@ MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 }
 
 /* Go on with the large objects that wait. False: the budget ended. */
-MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
 {
     while (t->part_of) {
         if (mm__large_part(h, t)) {
@@ -6356,8 +6366,6 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
 {
     if (t->set == MM__SET_CLOSURE)
         mm__closure_mark_word(h, t, pool, w, mask);
-    else if (t->low == 0)
-        mm__mark_members(h, t, pool, w, mask, 0);
     else
         mm__mark_members(h, t, pool, w, mask, t->low);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
@@ -6397,8 +6405,8 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
 /* Live members of the word leave their generation for the next. Unless `settled`,
    which is when all that might hold them was looked at, suspects stay suspects. Keeps
    G4, G6. */
-MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t live, bool settled)
+MM__RARE MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                           size_t w, uint64_t live, bool settled)
 {
     uint64_t *y0 = &mm__table(pool, MM__YOUNG0)[w],
              *y1 = &mm__table(pool, MM__YOUNG1)[w],
@@ -6472,7 +6480,7 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 
 /* After verification, and after finalizers: what is live now leaves the trash. Weak
    references that finalizers made die without a word. */
-MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+MM__RARE MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                     size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
@@ -6498,7 +6506,7 @@ MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object);
 MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
 MM__PRIVATE void mm__weak_call_due(mm__heap *h);
 
-MM__PRIVATE bool mm__in_trash(const void *object)
+MM__RARE MM__PRIVATE bool mm__in_trash(const void *object)
 {
     const mm__arena *arena = mm__A(object);
     uint32_t         i = mm__index_in(arena, object);
@@ -6506,8 +6514,8 @@ MM__PRIVATE bool mm__in_trash(const void *object)
     return mm__table(mm__pool_at(arena, object), MM__TRASH)[i / 64] >> (i & 63) & 1;
 }
 
-MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                 uint64_t mask)
+MM__RARE MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                          size_t w, uint64_t mask)
 {
     (void)t;
     for (; mask; mask &= mask - 1) {
@@ -6526,8 +6534,8 @@ MM__PRIVATE void mm__finalize_trash(mm__heap *h, void *object, const mm_type *ty
     if (--header->rc == 0) mm__die(h, object); /* it cut its own cycle */
 }
 
-MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                   uint64_t mask)
+MM__RARE MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                            size_t w, uint64_t mask)
 {
     (void)t;
     for (; mask; mask &= mask - 1) {
@@ -6541,8 +6549,9 @@ MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool, s
     }
 }
 
-MM__PRIVATE void mm__recount_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                        size_t w, uint64_t mask)
+MM__RARE MM__PRIVATE void mm__recount_reset_word(mm__heap *h, mm__trial *t,
+                                                 mm__bpool *pool, size_t w,
+                                                 uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
     (void)h;
@@ -6552,8 +6561,8 @@ MM__PRIVATE void mm__recount_reset_word(mm__heap *h, mm__trial *t, mm__bpool *po
 /* -- clear, dispose, release -- */
 
 /* Mark the trash, so that user code's mm_decref of its members does nothing. */
-MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                               uint64_t mask)
+MM__RARE MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                        size_t w, uint64_t mask)
 {
     (void)t;
     for (; mask; mask &= mask - 1) {
@@ -6573,8 +6582,9 @@ MM__INLINE void mm__clear_ref(mm__trial *t, const mm__near *near, char *slot)
         mm_decref(child);
 }
 
-MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, const mm__near *near,
-                                char *object, const mm_slot *slot)
+MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
+                                         const mm__near *near, char *object,
+                                         const mm_slot *slot)
 {
     size_t n;
     char  *at = mm__slot_refs(object, slot, &n);
@@ -6587,8 +6597,9 @@ MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, const mm__near *near,
     }
 }
 
-MM__NOINLINE void mm__clear_shaped(mm__heap *h, mm__trial *t, const mm__near *near,
-                                   char *object, const mm_type *type)
+MM__RARE MM__NOINLINE void mm__clear_shaped(mm__heap *h, mm__trial *t,
+                                            const mm__near *near, char *object,
+                                            const mm_type *type)
 {
     for (uint32_t i = 0; i < type->mm__.all_count; i++)
         mm__clear_slot(h, t, near, object, &type->mm__.all_slots[i]);
@@ -6623,8 +6634,8 @@ MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
 }
 
 /* Disposers, and what is not plain memory. */
-MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+MM__RARE MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                           size_t w, uint64_t mask)
 {
     (void)t;
     for (; mask; mask &= mask - 1) {
@@ -6639,7 +6650,7 @@ MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 }
 
 /* A word of a pool of small blocks: bitmap arithmetic. */
-MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+MM__RARE MM__PRIVATE void mm__release_small(mm__heap *h, mm__bpool *pool, size_t w,
                                    uint64_t mask)
 {
     mm__class *k = &h->klass[pool->cache];
@@ -6658,8 +6669,8 @@ MM__PRIVATE void mm__release_small(mm__heap *h, mm__trial *t, mm__bpool *pool, s
     mm__pool_put(k, pool, w, mask, n);
 }
 
-MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+MM__RARE MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                           size_t w, uint64_t mask)
 {
     mm__table(pool, MM__TRASH)[w] &= ~mask;
     if (t->low) mm__bytes_set(mm__bytes(pool, w), mask, mm__resting_byte(h));
@@ -6669,7 +6680,7 @@ MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)))->gc |=
                 MM__GC_GONE;
     if (pool->cache) {
-        mm__release_small(h, t, pool, w, mask);
+        mm__release_small(h, pool, w, mask);
         return;
     }
     for (; mask; mask &= mask - 1) {
@@ -6693,7 +6704,7 @@ MM__PRIVATE bool mm__pool_young(mm__bpool *pool)
 }
 
 /* Put the pools in address order. */
-MM__PRIVATE mm__bpool *mm__young_merge(mm__bpool *a, mm__bpool *b)
+MM__RARE MM__PRIVATE mm__bpool *mm__young_merge(mm__bpool *a, mm__bpool *b)
 {
     mm__bpool *head = NULL, **tail = &head;
     while (a && b) {
@@ -6706,7 +6717,7 @@ MM__PRIVATE mm__bpool *mm__young_merge(mm__bpool *a, mm__bpool *b)
     return head;
 }
 
-MM__PRIVATE mm__bpool *mm__young_sort(mm__bpool *list)
+MM__RARE MM__PRIVATE mm__bpool *mm__young_sort(mm__bpool *list)
 {
     mm__bpool *slow = list, *fast, *second;
     if (list == NULL || list->next_young == NULL) return list;
@@ -6719,7 +6730,7 @@ MM__PRIVATE mm__bpool *mm__young_sort(mm__bpool *list)
 }
 
 /* Only what came since the last time is out of order, in front. */
-MM__PRIVATE void mm__young_order(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__young_order(mm__heap *h)
 {
     mm__bpool **end = &h->gc.young_pools, *sorted = h->gc.young_sorted;
     while (*end && *end != sorted) end = &(*end)->next_young;
@@ -6743,7 +6754,7 @@ MM__PRIVATE void mm__young_prepare(mm__heap *h, mm__trial *t)
 }
 
 /* Pools without young objects leave the list; empty ones go back. */
-MM__PRIVATE void mm__young_tidy(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__young_tidy(mm__heap *h)
 {
     mm__bpool *pool = h->gc.young_pools, *next, **end = &h->gc.young_pools;
     mm__bpool *sorted = h->gc.young_sorted;
@@ -6838,7 +6849,7 @@ MM__PRIVATE bool mm__condemned(const mm__trial *t, const void *object)
 
 /* A reference to the object was found or moved without its count telling: it is live
    for the trial under way, and, for a closure, a suspect as before. False: too late. */
-MM_API bool mm__barrier(void *object)
+MM__RARE MM_API bool mm__barrier(void *object)
 {
     mm__heap  *h = mm__H(mm_heap_of(object));
     mm__trial *t = &h->gc.old;
@@ -6856,7 +6867,7 @@ MM_API bool mm__barrier(void *object)
 }
 
 /* It may be part of a garbage cycle now, though no count has told of it. */
-MM_API void mm__moved(const void *object)
+MM__RARE MM_API void mm__moved(const void *object)
 {
     void *p = (void *)(uintptr_t)object;
     mm__barrier(p);
@@ -6865,7 +6876,7 @@ MM_API void mm__moved(const void *object)
 }
 
 /* The object is freed by count: no trial may think of it any more. */
-MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
 {
     mm__bpool *pool = mm__pool_at(mm__A(object), object);
     uint32_t   i = mm__index_in(mm__A(object), object);
@@ -6902,8 +6913,8 @@ MM__PRIVATE void mm__deferred_free(mm__heap *h)
 
 /* Suspects are looked at from now on. Young objects are black, or, if there are very
    many, join the old ones, to be looked at in slices. Keeps G3. */
-MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                           size_t w, uint64_t mask)
 {
     uint64_t *suspect = &mm__table(pool, MM__SUSPECT)[w], rest, promoted;
     uint64_t  young = mask & (mm__table(pool, MM__YOUNG0)[w] |
@@ -6931,7 +6942,7 @@ MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 }
 
 /* Bytes are 0 again; pools that emptied during the trial go back. Keeps G1. */
-MM__PRIVATE bool mm__reset(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__reset(mm__heap *h, mm__trial *t)
 {
     for (; t->at.arena < h->arena_count; t->at.arena++, t->at.unit = 0) {
         mm__arena *arena = h->arenas[t->at.arena];
@@ -6972,8 +6983,8 @@ MM__PRIVATE void mm__garbage_append(mm__heap *h, void *object)
 }
 
 /* Log what was found; with SAVEALL it is kept instead of cleared. */
-MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                uint64_t mask)
+MM__RARE MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                         size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
     for (uint64_t rest = mask; rest; rest &= rest - 1) {
@@ -7077,7 +7088,7 @@ MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t, mm__bpool *po
 }
 
 /* All suspects of word w are members. */
-MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpool *pool,
+MM__RARE MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                     size_t w)
 {
     uint64_t rest = mm__table(pool, MM__SUSPECT)[w] & ~mm__table(pool, MM__FREE)[w];
@@ -7097,7 +7108,7 @@ MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t coll
 
 MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced);
 
-MM__PRIVATE void mm__closure_begin(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__closure_begin(mm__heap *h)
 {
     mm__trial *t = &h->gc.old;
     size_t     seeds = 0;
@@ -7122,7 +7133,7 @@ MM__PRIVATE void mm__suspects_unlist(mm__heap *h)
 }
 
 /* Closures that find much may grow; while they find little, they are rare and small. */
-MM__PRIVATE void mm__closure_adapt(mm__heap *h, const mm__trial *t)
+MM__RARE MM__PRIVATE void mm__closure_adapt(mm__heap *h, const mm__trial *t)
 {
     mm__gc *gc = &h->gc;
     if (t->found * 3 >= t->members) {
@@ -7139,7 +7150,7 @@ MM__PRIVATE void mm__closure_adapt(mm__heap *h, const mm__trial *t)
 
 MM__PRIVATE void mm__emptied_pools_free(mm__heap *h);
 
-MM__PRIVATE void mm__closure_end(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__closure_end(mm__heap *h)
 {
     mm__trial *t = &h->gc.old;
     mm__gc    *gc = &h->gc;
@@ -7164,7 +7175,7 @@ MM__PRIVATE void mm__closure_end(mm__heap *h)
 }
 
 /* After a young collection: put fresh suspects on trial, unless it pays too seldom. */
-MM__PRIVATE void mm__closure_due(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__closure_due(mm__heap *h)
 {
     if (h->gc.suspect_pools == NULL || h->gc.old.phase != MM__IDLE) return;
     if (h->gc.closure_wait) {
@@ -7197,7 +7208,8 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
 }
 
 /* Whether a phase has nothing to do in this trial. */
-MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phase phase)
+MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
+                                          mm__phase phase)
 {
     switch (phase) {
     case MM__UNQUIET: case MM__RESET: return mm__is_young(t);
@@ -7217,7 +7229,7 @@ MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t, mm__phas
     }
 }
 
-MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
     t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
@@ -7229,7 +7241,7 @@ MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 }
 
 /* Go on with the current phase. False: the budget ended. */
-MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
 {
     bool closure = t->set == MM__SET_CLOSURE;
     if (closure && t->phase == MM__COUNT) return mm__closure_count(h, t);
@@ -7243,7 +7255,7 @@ MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
 }
 
 /* Run the trial on from where it is. True: it has ended, or reached its stop. */
-MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
+MM__RARE MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
 {
     while (t->phase <= MM__RESET && t->phase != t->stop) {
         if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
@@ -7256,7 +7268,8 @@ MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
     return true;
 }
 
-MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced)
+MM__RARE MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set,
+                                          bool sliced)
 {
     mm__stack marks = t->marks, large = t->large;
     memset(t, 0, sizeof *t);
@@ -7299,7 +7312,8 @@ MM__PRIVATE void mm__gc_credit_reset(mm__heap *h)
     mm__gc_credit_set(h, mm__gc_count0(h));
 }
 
-MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t collected)
+MM__RARE MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation,
+                                      size_t collected)
 {
     mm_gc_info info;
     info.stop = stop;
@@ -7315,7 +7329,7 @@ MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t coll
                 generation, stop ? "done" : "begins", collected);
 }
 
-MM__PRIVATE void mm__gc_pause(mm__heap *h, int generation, uint64_t start,
+MM__RARE MM__PRIVATE void mm__gc_pause(mm__heap *h, int generation, uint64_t start,
                               size_t visits)
 {
     mm_gc_generation_stats *s = &h->gc.stats[generation];
@@ -7364,7 +7378,7 @@ MM__PRIVATE bool mm__trash_reaches_old(mm__heap *h, const mm__trial *t)
 }
 
 /* Let the condemned go, as if the trial had not been. */
-MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
 {
     for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
         for (size_t w = 0; w < mm__pool_words(pool); w++) {
@@ -7424,7 +7438,7 @@ MM__PRIVATE void mm__closure_finish(mm__heap *h)
 
 /* The young trial, whole, for a collection of generation g (2: in place of all).
    Unless it must be exact, it is left out if it could find little. */
-MM__PRIVATE void mm__young_trial(mm__heap *h, int g, bool exact)
+MM__RARE MM__PRIVATE void mm__young_trial(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
     if (exact) mm__closure_finish(h);
@@ -7458,7 +7472,7 @@ MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
 }
 
 /* A young collection; returns what it found. */
-MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
+MM__RARE MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
     uint64_t   start = mm__clock_ns();
@@ -7476,14 +7490,14 @@ MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
     return t->found;
 }
 
-MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
+MM__RARE MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 {
     for (uint32_t i = 0; i < h->arena_count; i++)
         if (mm__arena_tracked(h->arenas[i])) h->arenas[i]->head.barrier = on;
     h->front.barrier = on;
 }
 
-MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
+MM__RARE MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
 {
     bool adopt = mm__gc_count0(h) > MM__STEP_YOUNG;
     h->gc.suspects = h->gc.promoted = 0;
@@ -7495,7 +7509,7 @@ MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
     mm__barriers_set(h, sliced);
 }
 
-MM__PRIVATE void mm__old_end(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__old_end(mm__heap *h)
 {
     mm__trial *t = &h->gc.old;
     t->phase = MM__IDLE;
@@ -7509,7 +7523,7 @@ MM__PRIVATE void mm__old_end(mm__heap *h)
 
 /* Go on with the old trial: at most `visits` (SIZE_MAX: to the end) and, unless it
    is 0, `us` microseconds. True: it has ended. */
-MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
+MM__RARE MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
 {
     mm__trial *t = &h->gc.old;
     uint64_t   start = mm__clock_ns();
@@ -7529,7 +7543,7 @@ MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
 }
 
 /* An old trial in slices. */
-MM__PRIVATE void mm__old_start(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__old_start(mm__heap *h)
 {
     h->gc.collecting = true;
     mm__gc_tell(h, false, 2, 0);
@@ -7564,7 +7578,7 @@ MM__PRIVATE bool mm__young_as_full(mm__heap *h)
 }
 
 /* All generations, whole; returns what it found. */
-MM__NOINLINE size_t mm__collect_full(mm__heap *h)
+MM__RARE MM__NOINLINE size_t mm__collect_full(mm__heap *h)
 {
     size_t   found = 0;
     uint64_t start;
@@ -7613,7 +7627,7 @@ MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 
 /* A slice of the old trial, larger the more was allocated since it began: live
    objects must not reach 1.6 times what they were. */
-MM__PRIVATE void mm__gc_assist(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__gc_assist(mm__heap *h)
 {
     mm__gc  *gc = &h->gc;
     uint64_t live = gc->long_lived_total + gc->long_lived_total / 4 + 1000;
@@ -7626,7 +7640,7 @@ MM__PRIVATE void mm__gc_assist(mm__heap *h)
     mm__old_slice(h, visits, us);
 }
 
-MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
+MM__RARE MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
 {
     if (g < 2) {
         mm__collect_young(h, g, !mm__gc_sliced(h));
@@ -7647,7 +7661,7 @@ MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h)
     return h->gc.bytes_new > MM__BYTES_TRIGGER && h->gc.bytes_new > large / 3;
 }
 
-MM__PRIVATE void mm__gc_bytes(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__gc_bytes(mm__heap *h)
 {
     mm__closure_finish(h);
     if (h->gc.old.phase != MM__IDLE || !mm__gc_sliced(h)) {
@@ -7659,7 +7673,7 @@ MM__PRIVATE void mm__gc_bytes(mm__heap *h)
 }
 
 /* mm_new's credit is used up. */
-MM__NOINLINE void mm__gc_auto(mm__heap *h)
+MM__RARE MM__NOINLINE void mm__gc_auto(mm__heap *h)
 {
     int64_t count0 = mm__gc_count0(h);
     int     due;
@@ -7699,7 +7713,7 @@ MM__COLD bool mm__emergency(mm__heap *h)
 
 /* -- entry points -- */
 
-MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
+MM__RARE MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
 {
     mm__heap *h = mm__H(heap);
     size_t    found;
@@ -7796,7 +7810,7 @@ MM_API void mm_gc_get_count(const mm_heap *heap, int out[3])
 /* Visit the words of all tracked pools, whatever is under way. */
 typedef bool (*mm__pool_word_fn)(mm__heap *h, mm__bpool *pool, size_t w, void *context);
 
-MM__PRIVATE bool mm__each_word(mm__heap *h, mm__pool_word_fn fn, void *context)
+MM__RARE MM__PRIVATE bool mm__each_word(mm__heap *h, mm__pool_word_fn fn, void *context)
 {
     for (uint32_t a = 0; a < h->arena_count; a++) {
         mm__arena *arena = h->arenas[a];
@@ -7882,7 +7896,7 @@ MM_API void mm_gc_freeze(mm_heap *heap)
     h->gc.long_lived_total = h->gc.long_lived_pending = 0;
 }
 
-MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t w,
+MM__RARE MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t w,
                                    void *context)
 {
     uint64_t frozen = mm__table(pool, MM__FROZEN)[w];
@@ -8142,7 +8156,7 @@ MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
 }
 
 /* Keeps W2. */
-MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
+MM__RARE MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
 {
     mm__weak *weak = &h->weak;
     size_t    mask = weak->capacity - 1, hole = (size_t)(e - weak->entry), i = hole;
@@ -8161,7 +8175,7 @@ MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
     weak->entry[hole].object = NULL;
 }
 
-MM__PRIVATE bool mm__weak_grow(mm__heap *h)
+MM__RARE MM__PRIVATE bool mm__weak_grow(mm__heap *h)
 {
     mm__weak old = h->weak, *weak = &h->weak;
     size_t   capacity = old.capacity ? old.capacity * 2 : 128; /* 2^n */
@@ -8178,7 +8192,7 @@ MM__PRIVATE bool mm__weak_grow(mm__heap *h)
 }
 
 /* Room in a full table: entries without references or handle leave, or it grows. */
-MM__NOINLINE bool mm__weak_room(mm__heap *h)
+MM__RARE MM__NOINLINE bool mm__weak_room(mm__heap *h)
 {
     mm__weak *weak = &h->weak;
     for (size_t i = 0; i < weak->capacity;) {
@@ -8285,7 +8299,7 @@ MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref)
     ref->next = ref->prev = NULL;
 }
 
-MM__PRIVATE void mm__weakref_dispose(void *object)
+MM__RARE MM__PRIVATE void mm__weakref_dispose(void *object)
 {
     mm__weak_unlink(mm__H(mm_heap_of(object)), (mm_weakref *)object);
 }
@@ -8300,7 +8314,7 @@ MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object)
 /* -- the death of a target -- */
 
 /* Kill all references to the object; its entry and handle go. Returns the list. */
-MM__PRIVATE mm_weakref *mm__weak_kill(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE mm_weakref *mm__weak_kill(mm__heap *h, void *object)
 {
     mm__weak_entry *e = mm__weak_find(h, object);
     mm_weakref     *list = e->refs;
@@ -8310,7 +8324,7 @@ MM__PRIVATE mm_weakref *mm__weak_kill(mm__heap *h, void *object)
     return list;
 }
 
-MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
+MM__RARE MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
 {
     mm_weak_fn callback = ref->callback;
     void      *user = ref->user;
@@ -8321,7 +8335,7 @@ MM__PRIVATE void mm__weak_call(mm__heap *h, mm_weakref *ref)
 }
 
 /* Of a list of dead references, keep those that will be called, with a reference. */
-MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list)
+MM__RARE MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list)
 {
     mm_weakref *first = NULL, **end = &first, *next;
     for (; list; list = next) {
@@ -8545,7 +8559,7 @@ MM__PRIVATE void mm__finalizer_unregister(mm__heap *h, mm_finalizer *f)
     f->alive = false;
 }
 
-MM__PRIVATE bool mm__finalizer_fire(mm_weakref *ref, void *user)
+MM__RARE MM__PRIVATE bool mm__finalizer_fire(mm_weakref *ref, void *user)
 {
     mm_finalizer *f = (mm_finalizer *)ref;
     (void)user;
@@ -8587,7 +8601,7 @@ MM_API bool mm_finalizer_call(mm_finalizer *f)
     return mm__finalizer_fire(&f->ref, NULL);
 }
 
-MM_API bool mm_finalizer_detach(mm_finalizer *f)
+MM__RARE MM_API bool mm_finalizer_detach(mm_finalizer *f)
 {
     if (!f->alive) return false;
     mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
@@ -9751,7 +9765,7 @@ MM__PRIVATE void mm__pool_set_idle(mm__pool *pool, size_t idle)
     pool->front.limit = pool->stack + 1 + (pool->guarded ? 0 : mm__pool_room(pool));
 }
 
-MM__PRIVATE void mm__pool_push(mm__pool *pool, void *item)
+MM__RARE MM__PRIVATE void mm__pool_push(mm__pool *pool, void *item)
 {
     size_t idle = mm__pool_idle(pool);
     pool->stack[1 + idle] = item;
@@ -9783,7 +9797,7 @@ MM__PRIVATE void mm__known_put(uintptr_t *known, size_t capacity, uintptr_t mark
 }
 
 /* The mark of item: its address, and bit 0 if it is idle; NULL if it is foreign. */
-MM__PRIVATE uintptr_t *mm__known_find(const mm__pool *pool, const void *item)
+MM__RARE MM__PRIVATE uintptr_t *mm__known_find(const mm__pool *pool, const void *item)
 {
     uintptr_t address = (uintptr_t)item;
     size_t i;
@@ -9881,7 +9895,7 @@ MM__PRIVATE void mm__pool_claim(void *object)
 }
 
 /* An idle object is dead to everybody: no count, no weak get, no walk. */
-MM__PRIVATE void mm__pool_rest(void *object)
+MM__RARE MM__PRIVATE void mm__pool_rest(void *object)
 {
     mm_header *header = mm__header_of(object);
     header->rc = 0;
@@ -9919,7 +9933,7 @@ MM__PRIVATE void *mm__pool_make(mm__pool *pool)
 }
 
 /* The end of a plain item, or of an object that is idle. */
-MM__PRIVATE void mm__pool_discard(mm__pool *pool, void *item)
+MM__RARE MM__PRIVATE void mm__pool_discard(mm__pool *pool, void *item)
 {
     if (pool->items > 0) pool->items--; /* 0: a double release, undetected so far */
     if (pool->desc.type != NULL) {
@@ -10040,7 +10054,7 @@ MM__PRIVATE void mm__pool_link(mm__pool *pool)
 }
 
 /* The memory of the pool itself; its items are gone or no longer its own. */
-MM__PRIVATE void mm__pool_end(mm__pool *pool)
+MM__RARE MM__PRIVATE void mm__pool_end(mm__pool *pool)
 {
     if (pool->previous != NULL)
         pool->previous->next = pool->next;
@@ -10217,7 +10231,7 @@ MM_API void mm__pool_release_slow(mm_pool *front, void *item)
 }
 
 /* The lowest entries go: the top ones are warm. */
-MM_API size_t mm_pool_shrink(mm_pool *front, size_t keep)
+MM__RARE MM_API size_t mm_pool_shrink(mm_pool *front, size_t keep)
 {
     mm__pool *pool = (mm__pool *)front;
     size_t idle = mm__pool_idle(pool), gone, i;
@@ -10352,7 +10366,7 @@ MM__PRIVATE bool mm__desc_valid(const mm_heap_desc *desc)
     return true;
 }
 
-MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config)
+MM__RARE MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config)
 {
     mm_heap_desc defaults;
     mm__heap    *h;
@@ -10382,8 +10396,9 @@ MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config)
 typedef bool (*mm__block_fn)(mm__heap *h, void *block, mm_block_kind kind,
                              void *context);
 
-MM__PRIVATE bool mm__each_block_of(mm__heap *h, mm__arena *arena, mm__bpool *pool,
-                                   mm__block_fn fn, void *context)
+MM__RARE MM__PRIVATE bool mm__each_block_of(mm__heap *h, mm__arena *arena,
+                                            mm__bpool *pool, mm__block_fn fn,
+                                            void *context)
 {
     size_t words = mm__pool_words(pool);
     for (size_t w = 0; w < words; w++) {
@@ -10400,7 +10415,7 @@ MM__PRIVATE bool mm__each_block_of(mm__heap *h, mm__arena *arena, mm__bpool *poo
 }
 
 /* fn may free the block it is given. */
-MM__PRIVATE bool mm__each_block(mm__heap *h, mm__block_fn fn, void *context)
+MM__RARE MM__PRIVATE bool mm__each_block(mm__heap *h, mm__block_fn fn, void *context)
 {
     mm__flush_all(h);
     for (uint32_t a = 0; a < h->arena_count; a++) {
@@ -10580,7 +10595,7 @@ MM_API bool mm_heap_owns(mm_heap *heap, const void *p)
     return block && mm__block_user(h, block, kind);
 }
 
-MM_API size_t mm_usable_size(const void *p)
+MM__RARE MM_API size_t mm_usable_size(const void *p)
 {
     const mm__heap *h = mm__H(mm_heap_of(p));
     return h->zone ? mm__debug_size(h, p) : mm__block_room(p);
@@ -10602,7 +10617,7 @@ MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size)
 
 /* -- purge -- */
 
-MM__PRIVATE size_t mm__discard_free_pages(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE size_t mm__discard_free_pages(mm__heap *h, mm__arena *arena)
 {
     size_t bytes = 0;
     if (h->desc.buffer || h->desc.map || h->zone) return 0;
@@ -10650,8 +10665,8 @@ MM__PRIVATE void mm__uncount_visit(void *child, void *context)
 }
 
 /* Leave in each count the references from outside. */
-MM__PRIVATE bool mm__uncount_block(mm__heap *h, void *block, mm_block_kind kind,
-                                   void *context)
+MM__RARE MM__PRIVATE bool mm__uncount_block(mm__heap *h, void *block,
+                                            mm_block_kind kind, void *context)
 {
     void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
     (void)context;
@@ -10659,7 +10674,7 @@ MM__PRIVATE bool mm__uncount_block(mm__heap *h, void *block, mm_block_kind kind,
     return true;
 }
 
-MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind kind,
+MM__RARE MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind kind,
                                 void *context)
 {
     mm__leaks *leaks = (mm__leaks *)context;
@@ -10711,7 +10726,7 @@ MM__PRIVATE size_t mm__leaks_report(mm__heap *h)
     return leaks.held;
 }
 
-MM__PRIVATE bool mm__seal_block(mm__heap *h, void *block, mm_block_kind kind,
+MM__RARE MM__PRIVATE bool mm__seal_block(mm__heap *h, void *block, mm_block_kind kind,
                                 void *context)
 {
     void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
@@ -10723,7 +10738,7 @@ MM__PRIVATE bool mm__seal_block(mm__heap *h, void *block, mm_block_kind kind,
     return true;
 }
 
-MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind kind,
+MM__RARE MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind kind,
                                void *context)
 {
     void *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
@@ -10740,8 +10755,8 @@ MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind kind,
     return true;
 }
 
-MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block, mm_block_kind kind,
-                                    void *context)
+MM__RARE MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block,
+                                             mm_block_kind kind, void *context)
 {
     mm_leak *leak = (mm_leak *)context;
     void    *p = kind == MM_BLOCK_RAW ? mm__block_user(h, block, kind) : NULL;
@@ -10755,7 +10770,7 @@ MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block, mm_block_kind kind
     return true;
 }
 
-MM__PRIVATE void mm__heap_unmap(mm__heap *h)
+MM__RARE MM__PRIVATE void mm__heap_unmap(mm__heap *h)
 {
     mm_heap_desc desc = h->desc;
     size_t       size = h->self_size;
@@ -10804,7 +10819,7 @@ MM__PRIVATE void mm__heap_quiesce(mm__heap *h)
     for (int round = 0; round < 4 && mm__collect_full(h); round++) mm__drain_all(h);
 }
 
-MM_API size_t mm_heap_destroy(mm_heap *heap)
+MM__RARE MM_API size_t mm_heap_destroy(mm_heap *heap)
 {
     mm__heap *h = mm__H(heap);
     mm_leak   raw;
@@ -11380,6 +11395,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__PRIVATE
 #undef MM__RECORD_FREED
 #undef MM__RECORD_SHIFT
+#undef MM__RARE
 #undef MM__REFILL
 #undef MM__REGION_CHECK
 #undef MM__ROOT_REGION
