@@ -1145,6 +1145,75 @@ static void generations_do_not_wrap(void **state)
     gt_close(heap);
 }
 
+enum { FREE_PLACE, USED_UP, USED_AGAIN };
+
+/* Of an object that is dead, whatever its place is for now. */
+static void assert_nothing_found(mm_heap *heap, mm_handle handle)
+{
+    assert_null(mm_handle_borrow(heap, handle));
+    assert_null(mm_handle_get(heap, handle));
+    assert_false(mm_handle_valid(heap, handle));
+}
+
+static void handles_of_the_dead_find_nothing(void **state)
+{
+    int what, under_way;
+    (void)state;
+    for (what = FREE_PLACE; what <= USED_AGAIN; what++)
+        for (under_way = 0; under_way < 3; under_way++) {
+            mm_heap *heap = gt_heap();
+            Plain *p = plain(heap, 1), *next = NULL, *trash = plain_ring(heap, 500, 0);
+            mm_handle first = mm_handle_of(p), handle, again = 0;
+            uint64_t place = first >> 32, i;
+            gt_closures = under_way == 2;
+            gt_make_old(heap);
+            mm_decref(trash);
+            for (i = 0; under_way && i < 3; i++) gt_slice(heap, 1);
+            gt_closures = false;
+            assert_int_equal(heap->barrier != 0, under_way != 0);
+            if (what == USED_UP) heap->places[place].generation = UINT32_MAX;
+            handle = mm_handle_of(p);
+            assert_ptr_equal(mm_handle_borrow(heap, handle), p);
+            mm_decref(p);
+            if (what != FREE_PLACE) next = plain(heap, 2); /* in the same memory */
+            if (what != FREE_PLACE) again = mm_handle_of(next);
+            assert_int_equal(again == 0, what == FREE_PLACE);
+            if (what == USED_AGAIN) assert_int_equal(again >> 32, place);
+            if (what == USED_UP) assert_true(again >> 32 != place);
+            assert_nothing_found(heap, first);
+            assert_nothing_found(heap, handle);
+            assert_nothing_found(heap, 0);
+            assert_nothing_found(heap, UINT64_MAX);
+            for (i = 0; i < 50; i++) { /* every handle near those that were given */
+                if ((place << 32 | i) != again)
+                    assert_nothing_found(heap, place << 32 | i);
+                assert_nothing_found(heap, place << 32 | (UINT32_MAX - i));
+                assert_nothing_found(heap, (place + 2 + i) << 32 | (i % 3));
+            }
+            if (next != NULL) assert_ptr_equal(mm_handle_borrow(heap, again), next);
+            assert_true(mm_heap_check(heap));
+            mm_decref(next);
+            if (next != NULL) assert_nothing_found(heap, again);
+            mm_gc_collect(heap, 2);
+            assert_int_equal(gt_objects(heap), 0);
+            gt_close(heap);
+        }
+}
+
+static void a_heap_without_handles_finds_nothing(void **state)
+{
+    mm_heap *heap = gt_heap();
+    uint64_t i;
+    (void)state;
+    for (i = 0; i < 100; i++) {
+        assert_nothing_found(heap, i);
+        assert_nothing_found(heap, i << 32);
+        assert_nothing_found(heap, i << 32 | 1);
+        assert_nothing_found(heap, UINT64_MAX - i);
+    }
+    gt_close(heap);
+}
+
 static void handle_of_cyclic_trash_dies_with_it(void **state)
 {
     mm_heap *heap = gt_heap();
@@ -1209,6 +1278,134 @@ static void no_cost_until_there_is_one(void **state)
     mm_decref(p);
     mm_decref(q);
     gt_close(heap);
+}
+
+/* The entry of an object stays for its next reference, but not at any price. */
+static void dropped_references_do_not_fill_the_table(void **state)
+{
+    mm_heap *heap = gt_heap();
+    const mm__weak *table = &mm__H(heap)->weak;
+    size_t n = (size_t)gt_scale(100000, 10000), held = 1000, i;
+    Plain **p = calloc(n, sizeof *p);
+    mm_weakref **ref = calloc(held, sizeof *ref);
+    mm_handle handle[100];
+    (void)state;
+    assert_non_null(p);
+    assert_non_null(ref);
+    for (i = 0; i < n; i++) {
+        p[i] = plain(heap, (int)i);
+        mm_decref(weak(p[i], i % 2 ? "never" : NULL));
+        assert_int_equal(mm_weakref_count(p[i]), 0);
+        assert_null(mm_weakref_list(p[i], 0));
+    }
+    assert_true(table->capacity <= 256);
+    for (i = 0; i < held; i++) ref[i] = weak(p[i * 7], NULL);
+    for (i = 0; i < 100; i++) handle[i] = mm_handle_of(p[n - 1 - i]);
+    for (i = 0; i < n; i++) mm_decref(weak(p[i], i % 2 ? "never" : NULL));
+    assert_true(table->capacity <= 4096); /* what 1100 need, and some air */
+    for (i = 0; i < held; i++) /* those that are needed have not left it */
+        assert_ptr_equal(mm_weakref_list(p[i * 7], 0), ref[i]);
+    for (i = 0; i < 100; i++)
+        assert_ptr_equal(mm_handle_borrow(heap, handle[i]), p[n - 1 - i]);
+    assert_true(mm_heap_check(heap));
+    for (i = 0; i < n; i++) mm_decref(p[i]);
+    assert_int_equal(table->used, 0);
+    for (i = 0; i < held; i++) {
+        assert_true(mm_weakref_is_dead(ref[i]));
+        mm_decref(ref[i]);
+    }
+    for (i = 0; i < 100; i++) assert_false(mm_handle_valid(heap, handle[i]));
+    assert_string_equal(gt.trace, ""); /* no callback of a dropped reference */
+    assert_int_equal(gt_objects(heap), 0);
+    free(p);
+    free(ref);
+    gt_close(heap);
+}
+
+/* By count and by the collector, young and old; the next object there has none. */
+static void entries_without_references_go_with_their_objects(void **state)
+{
+    int how;
+    (void)state;
+    for (how = 0; how < 6; how++) {
+        mm_heap *heap = gt_heap();
+        const mm__weak *table = &mm__H(heap)->weak;
+        Thing *t[50], *next[50];
+        int i;
+        for (i = 0; i < 50; i++) {
+            t[i] = thing(heap, i, NULL);
+            if (how % 2) mm_set(&t[i]->a, t[i]);
+            mm_decref(weak(t[i], "never"));
+            mm_decref(weak(t[i], NULL)); /* again, by the same entry */
+        }
+        assert_int_equal(table->used, 50);
+        if (how / 2 == 1) mm_gc_collect(heap, 2);
+        if (how / 2 == 2) gt_make_old(heap);
+        for (i = 0; i < 50; i++) mm_decref(t[i]);
+        if (how == 5) gt_step_to_end(heap, 0);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(table->used, 0);
+        for (i = 0; i < 50; i++) {
+            assert_int_equal(gt.finalized[i], 1);
+            assert_int_equal(gt.disposed[i], 1);
+            next[i] = thing(heap, 100 + i, NULL); /* where the others were */
+            assert_int_equal(mm_weakref_count(next[i]), 0);
+        }
+        assert_null(strstr(gt.trace, "never"));
+        assert_true(mm_heap_check(heap));
+        for (i = 0; i < 50; i++) mm_decref(next[i]);
+        assert_int_equal(gt_objects(heap), 0);
+        gt_close(heap);
+    }
+}
+
+static int closures_on(void **state)
+{
+    (void)state;
+    gt_closures = true;
+    return 0;
+}
+
+static int closures_off(void **state)
+{
+    (void)state;
+    gt_closures = false;
+    return 0;
+}
+
+/* The table is full of entries that nobody needs when garbage with some of them, and
+   with references that are needed, is being collected in slices. */
+static void the_table_is_swept_between_slices(void **state)
+{
+    long n;
+    (void)state;
+    for (n = 0; n < gt_scale(150, 60); n++) {
+        mm_heap *heap = gt_heap();
+        Plain *live = plain_ring(heap, 300, 0), *trash = plain_ring(heap, 100, 0), *p;
+        mm_weakref *ref = weak(trash->a, "dead"), *alive = weak(live->a, NULL);
+        mm_handle handle = mm_handle_of(trash);
+        long k;
+        for (k = 0, p = trash; k < 100; k++, p = p->a) mm_decref(weak(p, NULL));
+        gt_make_old(heap);
+        mm_decref(trash);
+        for (k = 0; k < n; k++) gt_slice(heap, 16);
+        for (k = 0, p = live; k < 300; k++, p = p->a) mm_decref(weak(p, NULL));
+        assert_true(mm_heap_check(heap));
+        gt_step_to_end(heap, 0);
+        mm_gc_collect(heap, 2);
+        assert_string_equal(gt.trace, "dead");
+        assert_true(mm_weakref_is_dead(ref));
+        assert_false(mm_handle_valid(heap, handle));
+        assert_true(weak_alive(alive));
+        assert_int_equal(mm_weakref_count(live->a), 1);
+        assert_int_equal(gt_objects(heap), 300 + 2);
+        mm_decref(ref);
+        mm_decref(alive);
+        mm_decref(live);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(mm__H(heap)->weak.used, 0);
+        gt_close(heap);
+    }
 }
 
 static void many_references_and_targets(void **state)
@@ -1290,9 +1487,16 @@ int main(void)
         cmocka_unit_test(handles_of_one_heap_in_another),
         cmocka_unit_test(places_are_used_again_and_never_confused),
         cmocka_unit_test(generations_do_not_wrap),
+        cmocka_unit_test(handles_of_the_dead_find_nothing),
+        cmocka_unit_test(a_heap_without_handles_finds_nothing),
         cmocka_unit_test(handle_of_cyclic_trash_dies_with_it),
         cmocka_unit_test(handle_inside_the_finalizer),
         cmocka_unit_test(no_cost_until_there_is_one),
+        cmocka_unit_test(dropped_references_do_not_fill_the_table),
+        cmocka_unit_test(entries_without_references_go_with_their_objects),
+        cmocka_unit_test(the_table_is_swept_between_slices),
+        {"the_table_is_swept_between_slices of closures",
+         the_table_is_swept_between_slices, closures_on, closures_off, NULL},
         cmocka_unit_test(many_references_and_targets),
     };
     return cmocka_run_group_tests_name("weak", tests, NULL, NULL);
