@@ -849,7 +849,7 @@ typedef struct mm_gc_stats {
     uint64_t visits_slice_max; /* most in one slice                              */
     size_t   tracked[3];     /* objects in each generation now                   */
     size_t   frozen;
-    size_t   suspects;       /* old objects that lost a reference since last time */
+    size_t   suspects;       /* old objects that lost a reference, not looked at yet */
     size_t   pending_free;   /* dead objects whose memory is still to be freed   */
     int      phase;          /* of the collection in slices under way; 0: none   */
 } mm_gc_stats;
@@ -1279,6 +1279,7 @@ struct mm_heap {
     int64_t    credit; /* tracked objects until the next automatic collection     */
     mm__place *places; /* of handles; that of no object has one that is dead      */
     uint64_t   place_count;
+    uint64_t   moved;   /* references, which may close a cycle without a decref    */
     uint64_t   barrier; /* an old collection must hear of what is found by handles */
     uint64_t   checked; /* debugging: pointers must not be trusted                */
     mm__cache  cache[MM__CACHES];
@@ -1316,7 +1317,6 @@ MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
 MM_API bool     mm__barrier(void *object);
-MM_API void     mm__moved(const void *object);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
 
@@ -1437,15 +1437,6 @@ MM__INLINE void mm__store(void *slot, const void *p)
     memcpy(slot, &p, sizeof p);
 }
 
-/* An old object's reference is moved: from what held it, or into what it holds. */
-MM__INLINE void mm__moving(const void *p)
-{
-    const mm_header *header = mm__header_of(p);
-    if ((header->gc & (MM__GC_QUIET | MM__GC_OLD)) == MM__GC_OLD ||
-        mm__arena_of(p)->barrier)
-        mm__moved(p);
-}
-
 MM__INLINE void mm__replace(void *slot, const void *p)
 {
     void *old = mm__load(slot);
@@ -1455,7 +1446,7 @@ MM__INLINE void mm__replace(void *slot, const void *p)
 
 MM__INLINE void mm_set_steal(void *slot, const void *p)
 {
-    if (p != NULL) mm__moving(p);
+    if (p != NULL && (mm__header_of(p)->gc & MM__GC_OLD)) mm_heap_of(p)->moved = 1;
     mm__replace(slot, p);
 }
 
@@ -1474,7 +1465,11 @@ MM__INLINE void *mm__take(void *slot)
 {
     void *p = mm__load(slot);
     mm__store(slot, NULL);
-    if (p != NULL) mm__moving(p);
+    if (p != NULL) {
+        mm__arena_head *arena = mm__arena_of(p);
+        arena->heap->moved = 1;
+        if (arena->barrier) mm__barrier(p);
+    }
     return p;
 }
 
@@ -2669,7 +2664,8 @@ typedef struct mm__gc {
     uint32_t pause_us;
     uint64_t long_lived_total, long_lived_pending;
     uint64_t promoted, suspects;  /* since the last full collection: new old objects,
-                                     and old ones in MM__SUSPECT                   */
+                                     and old ones that were put into MM__SUSPECT   */
+    uint64_t untried;             /* of the latter those that no closure looked at  */
     uint64_t allocated;           /* tracked objects since the old trial began     */
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
@@ -6428,7 +6424,9 @@ MM__RARE MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool 
     if (settled) *suspect &= ~live;
     if ((*suspect & live) == 0) return;
     mm__suspect_link(h, pool, w);
-    if (t->set != MM__SET_GEN0) h->gc.suspects += mm__popcount(*suspect & live);
+    if (t->set == MM__SET_GEN0) return;
+    h->gc.suspects += mm__popcount(*suspect & live);
+    h->gc.untried += mm__popcount(*suspect & live);
 }
 
 /* Whether this trial looks at all that may hold its survivors. */
@@ -6816,7 +6814,10 @@ MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
     uint32_t   i = mm__index_in(mm__A(object), object);
     uint64_t   bit = UINT64_C(1) << (i & 63);
     uint64_t  *word = &mm__table(pool, MM__SUSPECT)[i / 64];
-    if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) h->gc.suspects++;
+    if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) {
+        h->gc.suspects++;
+        h->gc.untried++;
+    }
     *word |= bit;
     mm__suspect_link(h, pool, i / 64);
     if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT ||
@@ -6864,15 +6865,6 @@ MM__RARE MM_API bool mm__barrier(void *object)
         }
     }
     return !mm__condemned(t, object);
-}
-
-/* It may be part of a garbage cycle now, though no count has told of it. */
-MM__RARE MM_API void mm__moved(const void *object)
-{
-    void *p = (void *)(uintptr_t)object;
-    mm__barrier(p);
-    if ((mm__header_of(p)->gc & (MM__GC_QUIET | MM__GC_OLD)) == MM__GC_OLD)
-        mm__suspect(mm__H(mm_heap_of(p)), p);
 }
 
 /* The object is freed by count: no trial may think of it any more. */
@@ -7020,8 +7012,8 @@ MM__PRIVATE void mm__closure_add(mm__heap *h, mm__trial *t, void *object, uint8_
     }
     suspect = &mm__table(pool, MM__SUSPECT)[i / 64];
     if ((*suspect & bit) && !(mm__table(pool, MM__YOUNG1)[i / 64] & bit) &&
-        h->gc.suspects)
-        h->gc.suspects--;
+        h->gc.untried)
+        h->gc.untried--;
     *suspect &= ~bit;
     mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
     mm__bytes(pool, 0)[i] = (uint8_t)(t->low + n);
@@ -7163,7 +7155,7 @@ MM__RARE MM__PRIVATE void mm__closure_end(mm__heap *h)
         pool->touched_sum = 0;
     }
     if (t->cut || t->incomplete)
-        gc->suspects++; /* what began it may be garbage still */
+        gc->untried++; /* what began it may be garbage still */
     gc->promoted += t->resurrected;
     gc->long_lived_pending -=
         t->found < gc->long_lived_pending ? t->found : gc->long_lived_pending;
@@ -7500,7 +7492,8 @@ MM__RARE MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 MM__RARE MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
 {
     bool adopt = mm__gc_count0(h) > MM__STEP_YOUNG;
-    h->gc.suspects = h->gc.promoted = 0;
+    h->gc.suspects = h->gc.untried = h->gc.promoted = 0;
+    if (!sliced) h->front.moved = 0;
     mm__suspects_unlist(h);
     h->gc.long_lived_pending = 0;
     h->gc.allocated = 0;
@@ -7563,7 +7556,7 @@ MM__PRIVATE bool mm__old_quiet(const mm__heap *h)
    young ones for live since, and none ran short of memory. */
 MM__PRIVATE bool mm__old_known(const mm__heap *h)
 {
-    return mm__old_quiet(h) && !h->gc.unverified;
+    return mm__old_quiet(h) && !h->gc.unverified && !h->front.moved;
 }
 
 /* A young trial in place of a full one. False: it found young trash that refers to old
@@ -7616,7 +7609,7 @@ MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
 MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
-    uint64_t percent = !mm__gc_sliced(h) ? 25 : gc->suspects ? 40 : 100;
+    uint64_t percent = !mm__gc_sliced(h) ? 25 : gc->untried ? 40 : 100;
     if (count0 <= gc->threshold[0]) return -1;
     if (gc->count2 > gc->threshold[2] &&
         gc->long_lived_pending * 100 >= gc->long_lived_total * percent)
@@ -7861,7 +7854,7 @@ MM_API void mm_gc_get_stats(mm_heap *heap, mm_gc_stats *out)
     memcpy(out->generation, h->gc.stats, sizeof h->gc.stats);
     out->visits = h->gc.visits;
     out->visits_slice_max = h->gc.visits_slice_max;
-    out->suspects = h->gc.suspects;
+    out->suspects = h->gc.untried;
     out->pending_free = h->pending_free;
     out->phase = (int)h->gc.old.phase;
     if (h->gc.collecting) return; /* the caches cannot be emptied now */
