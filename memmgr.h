@@ -7397,7 +7397,7 @@ MM__PRIVATE bool mm__young_suspicious(mm__heap *h, mm__trial *t)
             suspects += mm__popcount(mask & mm__table(pool, MM__SUSPECT)[w]);
             for (mask &= mm__table(pool, MM__YOUNG0)[w]; mask; mask &= mask - 1) {
                 const void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
-                suspects += mm__header_of(object)->gc & MM__GC_QUIET;
+                suspects += (mm__header_of(object)->gc & MM__GC_QUIET) != 0;
             }
             if (suspects > few) return true;
         }
