@@ -5652,7 +5652,7 @@ static mm_type mm__finalizer_type = {
      G4  old objects (generation 1, 2) have MM__GC_OLD; a young one is quiet exactly
          if it has lost a reference and lived on
      G5  no object of the trash is reachable by the mutator, but through a finalizer
-     G6  a quiet old object has its bit in MM__SUSPECT
+     G6  a quiet old object has its bit in MM__SUSPECT, or is frozen
      G7  a pool with a bit in suspect_sum is in the list of suspects; a word of bytes
          that a closure has touched has its bit in touched_sum, its pool in that list
    ============================================================================ */
@@ -6814,6 +6814,10 @@ MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
     uint32_t   i = mm__index_in(mm__A(object), object);
     uint64_t   bit = UINT64_C(1) << (i & 63);
     uint64_t  *word = &mm__table(pool, MM__SUSPECT)[i / 64];
+    if (mm__table(pool, MM__FROZEN)[i / 64] & bit) {
+        mm__header_of(object)->gc |= MM__GC_QUIET; /* until it is unfrozen */
+        return;
+    }
     if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) {
         h->gc.suspects++;
         h->gc.untried++;
@@ -11265,6 +11269,7 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
     uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
     uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
     uint64_t suspect = mm__table(pool, MM__SUSPECT)[w];
+    uint64_t frozen = mm__table(pool, MM__FROZEN)[w];
     const uint8_t *bytes = mm__bytes(pool, w);
     bool *ok = (bool *)context;
     if (y0 & y1 & used) *ok = mm__broken(h, "A6", pool->blocks);
@@ -11281,7 +11286,7 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
             *ok = mm__broken(h, "G1", object);
         if (header->flags & MM__F_DEAD) continue;
         if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);
-        if (!young && quiet && !(suspect >> i & 1)) *ok = mm__broken(h, "G6", object);
+        if (!young && quiet && !((suspect | frozen) >> i & 1)) *ok = mm__broken(h, "G6", object);
     }
     return true;
 }
