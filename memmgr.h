@@ -6419,7 +6419,8 @@ MM__RARE MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool 
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm_header *header = mm__header_of(object);
         header->gc = (uint8_t)((header->gc & ~quiet) | MM__GC_OLD);
-        if (header->gc & MM__GC_QUIET) *suspect |= rest & (0 - rest);
+        if ((header->gc & (MM__GC_QUIET | MM__GC_GONE)) == MM__GC_QUIET)
+            *suspect |= rest & (0 - rest);
     }
     if (settled) *suspect &= ~live;
     if ((*suspect & live) == 0) return;
@@ -7922,6 +7923,7 @@ MM_API size_t mm_gc_get_freeze_count(const mm_heap *heap)
 {
     mm_gc_stats stats;
     memset(&stats, 0, sizeof stats);
+    mm__aged_flush(mm__H(heap));
     mm__each_word(mm__H(heap), mm__tally_word, &stats);
     return stats.frozen;
 }
