@@ -11288,7 +11288,8 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
             *ok = mm__broken(h, "G1", object);
         if (header->flags & MM__F_DEAD) continue;
         if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);
-        if (!young && quiet && !((suspect | frozen) >> i & 1)) *ok = mm__broken(h, "G6", object);
+        if (!young && quiet && !((suspect | frozen) >> i & 1))
+            *ok = mm__broken(h, "G6", object);
     }
     return true;
 }

@@ -94,13 +94,13 @@ control death-barrier '/^MM__NOINLINE void mm__die(/,/^}/s/.*mm__blacken(h, obje
 control birth-barrier '/^MM__PRIVATE void mm__blocks_left_pool(/,/^}/s/= MM__LIVE/= 0/'
 
 # What else must not be left out.
-control recheck '/^MM__PRIVATE void mm__recondemn_word(/,/^}/s/live = mask & ~mm__not_live(bytes)/live = 0/'
+control recheck '/void mm__recondemn_word(/,/^}/s/live = mask & ~mm__not_live(bytes)/live = 0/'
 control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAKEN: case MM__CALL: return true;/'
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
 control large-counts '/^MM__FLATTENED bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
-control suspects '/^MM__PRIVATE void mm__suspect(/,/^}/s/h->gc.suspects++;/(void)0;/'
+control suspects '/^MM__PRIVATE void mm__suspect_old(/,/^}/s/h->gc.suspects++;/(void)0;/'
 control closure-quiet '/^MM__PRIVATE void mm__closure_add(/,/^}/s/.*~MM__GC_QUIET;//'
-control closure-seeds '/^MM__PRIVATE size_t mm__closure_seed(/,/^}/s/closure_add(h, t, object, 0)/closure_add(h, t, object, 1)/'
+control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, object, 0)/closure_add(h, t, object, 1)/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
