@@ -5349,17 +5349,15 @@ MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
 }
 
 /* A plain object dies, and one after the other what it alone held. */
-MM__PRIVATE void mm__die_chain(mm__heap *h, void *object)
+MM__PRIVATE void mm__die_chain(mm__heap *h, void *object, const mm_type *type)
 {
     bool deferring = h->dying_defer;
-    const mm_type *type = NULL;
     h->dying_defer = true;
-    while (object) {
+    while ((object = mm__die_plainly(h, object, type)) != NULL) {
         type = mm__type_near(mm__header_of(object), type);
-        object = mm__die_plainly(h, object, type);
         if (h->dying_budget && !h->dying_prompt) {
             h->dying_budget--;
-        } else if (object && mm__linkable(object)) {
+        } else if (mm__linkable(object)) {
             mm__dying_push(h, object);
             break;
         }
@@ -5374,7 +5372,7 @@ MM__RARE MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
     const mm_type *type = mm__type_at(header->type);
     bool           done, deferring = h->dying_defer;
     if (mm__plain(header, type)) {
-        mm__die_chain(h, object);
+        mm__die_chain(h, object, type);
         return;
     }
     if (!(header->gc & MM__GC_CLEARING)) {
@@ -5457,10 +5455,14 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     if (MM__LIKELY(mm__calm(h) && type->mm__.simple && !type->finalize &&
                    !(header->flags & (MM__F_WEAK | MM__F_POOLED)))) {
         h->dying_budget = MM__DEATHS;
-        if (type->dispose)
+        if (MM__LIKELY(!type->dispose)) {
+            h->dying_defer = true;
+            object = mm__die_plainly(h, object, type);
+            h->dying_defer = false;
+            if (object) mm__die_chain(h, object, mm_type_of(object));
+        } else {
             mm__die_disposed(h, object, type);
-        else
-            mm__die_chain(h, object);
+        }
         if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
         return;
     }
