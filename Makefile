@@ -68,7 +68,7 @@ symbols: setup ## what reaches the linker and which macros remain
 docs: setup ## compile the code blocks of README.md and docs/
 	@sh tests/run.sh docs
 
-style: ## width, function lengths and anchors of memmgr.h
+style: setup ## width, function lengths and anchors of memmgr.h
 	@sh tests/run.sh style
 
 sanitize: ## suites, vectors and examples under AddressSanitizer and UBSan
