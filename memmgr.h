@@ -802,7 +802,7 @@ MM_API void mm_immortalize(const void *object);
     counts them. Returns 0 inside a collection, and 0 with MM_ERR_VALUE for another
     generation. Runs weak callbacks, finalizers and disposers. Cost: for 0 and 1
     proportional to the young objects; for 2 to all objects, or to the young if no
-    old object is new or lost a reference since the last whole collection.
+    old object is new, lost a reference or was moved since the last whole collection.
 */
 MM_API size_t mm_gc_collect(mm_heap *heap, int generation);
 
@@ -3750,27 +3750,36 @@ MM__PRIVATE uint64_t mm__flush_scattered(mm__heap *h, mm__class *k, void **slot,
     return freed;
 }
 
-/* Blocks of one class that may be neighbours: those that follow each other and share a
-   word go together. */
+/* The blocks from slot[*i] on that share a word of their pool, as the bits of it;
+   leaves *i behind them. A block that is there twice ends them. */
+MM__PRIVATE uint64_t mm__flush_gather(const mm__class *k, const mm__bpool *pool,
+                                      void **slot, size_t *i, size_t n, size_t *w)
+{
+    size_t   bytes = (size_t)k->blocks * k->size;
+    size_t   x = (size_t)((char *)slot[*i] - pool->blocks) * k->inverse >> 40;
+    uint64_t mask, bit;
+    *w = x / 64;
+    ++*i;
+    mask = mm__flush_run(k, x, slot, i, n);
+    for (; *i < n; ++*i, mask |= bit) {
+        size_t offset = (size_t)((char *)slot[*i] - pool->blocks);
+        if (offset >= bytes) break;
+        x = offset * k->inverse >> 40;
+        bit = UINT64_C(1) << (x & 63);
+        if (x / 64 != *w || (mask & bit)) break;
+    }
+    return mask;
+}
+
+/* Blocks of one class that may be neighbours: those that share a word go together. */
 MM__PRIVATE uint64_t mm__flush_gathered(mm__heap *h, mm__class *k, void **slot,
                                         size_t n)
 {
-    size_t   bytes = (size_t)k->blocks * k->size, i = 0;
-    uint64_t freed = 0;
+    size_t   i = 0, w;
+    uint64_t freed = 0, mask;
     while (i < n) {
         mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
-        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * k->inverse >> 40;
-        size_t     w = x / 64, offset;
-        uint64_t   mask, bit;
-        i++;
-        mask = mm__flush_run(k, x, slot, &i, n);
-        for (; i < n; i++, mask |= bit) {
-            offset = (size_t)((char *)slot[i] - pool->blocks);
-            if (offset >= bytes) break;
-            x = offset * k->inverse >> 40;
-            bit = UINT64_C(1) << (x & 63);
-            if (x / 64 != w || (mask & bit)) break;
-        }
+        mask = mm__flush_gather(k, pool, slot, &i, n, &w);
         freed += mm__flush_word(h, k, pool, w, mask);
     }
     return freed;
@@ -3790,23 +3799,13 @@ MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
 /* The blocks of old objects go back to their pools and leave all generations. */
 MM__RARE MM__PRIVATE void mm__aged_flush(mm__heap *h)
 {
-    size_t n = h->aged_count, i = 0;
+    size_t n = h->aged_count, i = 0, w;
     h->aged_count = 0;
     while (i < n) {
-        mm__arena *arena = mm__A(h->aged[i]);
-        mm__bpool *pool = mm__pool_at(arena, h->aged[i]);
+        mm__bpool *pool = mm__pool_at(mm__A(h->aged[i]), h->aged[i]);
         mm__class *k = &h->klass[pool->cache];
-        size_t     bytes = (size_t)k->blocks * k->size, offset;
-        size_t     w = mm__index_in(arena, h->aged[i]) / 64, x;
-        uint64_t   mask = 0, bit;
+        uint64_t   mask = mm__flush_gather(k, pool, h->aged, &i, n, &w);
         uint32_t   freed;
-        for (; i < n; i++, mask |= bit) {
-            offset = (size_t)((char *)h->aged[i] - pool->blocks);
-            if (offset >= bytes) break;
-            x = offset * k->inverse >> 40;
-            bit = UINT64_C(1) << (x & 63);
-            if (x / 64 != w || (mask & bit)) break;
-        }
         mm__table(pool, MM__YOUNG1)[w] &= ~mask;
         mm__table(pool, MM__SUSPECT)[w] &= ~mask;
         mm__table(pool, MM__FROZEN)[w] &= ~mask;
@@ -5455,7 +5454,7 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     if (MM__LIKELY(mm__calm(h) && type->mm__.simple && !type->finalize &&
                    !(header->flags & (MM__F_WEAK | MM__F_POOLED)))) {
         h->dying_budget = MM__DEATHS;
-        if (MM__LIKELY(!type->dispose)) {
+        if (MM__LIKELY(!type->dispose)) { /* most die alone: no call for a chain */
             h->dying_defer = true;
             object = mm__die_plainly(h, object, type);
             h->dying_defer = false;
@@ -5482,8 +5481,6 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     }
     mm__drain(h, mark);
 }
-
-MM__PRIVATE bool mm__in_trash(const void *object);
 
 MM_API void mm__decref_slow(const void *object)
 {
@@ -6102,14 +6099,15 @@ MM__INLINE uint32_t mm__kind_mask(uint8_t flags, uint8_t gc)
     return mm__header_kind(&header);
 }
 
-MM__FLATTENED void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                     size_t w, uint64_t mask, uint8_t low)
+MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                   uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
     char    *first = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size;
     const uint32_t care = mm__kind_mask(MM__F_DEAD, 0);
+    const uint8_t  low = t->low;
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
     const uint32_t *offset = NULL;
     uint32_t slots = 0;
@@ -6147,7 +6145,7 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
     uint8_t *bytes = mm__bytes(pool, w);
     if (t->phase == MM__COUNT)
         t->members += mm__popcount(mm__is_young(t) ? mask : mask & mm__not_live(bytes));
-    mm__count_members(h, t, pool, w, mask, t->low);
+    mm__count_members(h, t, pool, w, mask);
 }
 
 /* -- mark -- */
@@ -6297,14 +6295,15 @@ MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
         mm__stack_push(h, &t->marks, child);
 }
 
-MM__FLATTENED void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                    size_t w, uint64_t mask, uint8_t low)
+MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
     char    *first = (char *)mm__object_at(h, pool, w * 64), *object = first;
     size_t   size = pool->size;
     const uint32_t care = mm__kind_mask(0, MM__GC_GONE);
+    const uint8_t  low = t->low;
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
     const uint32_t *offset = NULL;
     uint32_t slots = 0;
@@ -6365,7 +6364,7 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
     if (t->set == MM__SET_CLOSURE)
         mm__closure_mark_word(h, t, pool, w, mask);
     else
-        mm__mark_members(h, t, pool, w, mask, t->low);
+        mm__mark_members(h, t, pool, w, mask);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 

@@ -256,6 +256,20 @@ GT_FN long gt_step_to_end(mm_heap *heap, uint32_t budget_us)
 /* Whether gt_slice runs closures in place of old collections. */
 static bool gt_closures;
 
+GT_FN int gt_closures_on(void **state)
+{
+    (void)state;
+    gt_closures = true;
+    return 0;
+}
+
+GT_FN int gt_closures_off(void **state)
+{
+    (void)state;
+    gt_closures = false;
+    return 0;
+}
+
 /* One slice of so many visits, whatever the clock says: what mm_gc_step does, made
    exact. Starts an old collection, or a closure, if none is under way. */
 GT_FN void gt_slice(mm_heap *heap, size_t visits)

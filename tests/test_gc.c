@@ -908,11 +908,11 @@ static bool mark_survivor(void *object, void *user)
     return true;
 }
 
-static void sliced_and_unsliced_agree(void **state)
+/* The same survive of random graphs, whether a full collection or `collect` looks. */
+static void agree_with_full(void (*collect)(mm_heap *heap), long seeds)
 {
     uint64_t seed;
-    (void)state;
-    for (seed = 1; seed <= (uint64_t)gt_scale(60, 10); seed++) {
+    for (seed = 1; seed <= (uint64_t)seeds; seed++) {
         char alive[2][GRAPH];
         int way, i;
         memset(alive, 0, sizeof alive);
@@ -923,17 +923,28 @@ static void sliced_and_unsliced_agree(void **state)
             if (way == 0)
                 mm_gc_collect(heap, 2);
             else
-                gt_step_to_end(heap, 1);
-            gt_drain(heap);
+                collect(heap);
             mm_gc_get_objects(heap, -1, mark_survivor, alive[way]);
             for (i = 0; i < GRAPH; i++) mm_decref(node[i]);
             gt_close(heap);
         }
         for (i = 0; i < GRAPH; i++)
             if (alive[0][i] != alive[1][i])
-                fail_msg("seed %d, object %d: unsliced %d, sliced %d", (int)seed, i,
+                fail_msg("seed %d, object %d: full %d, otherwise %d", (int)seed, i,
                          alive[0][i], alive[1][i]);
     }
+}
+
+static void in_slices(mm_heap *heap)
+{
+    gt_step_to_end(heap, 1);
+    gt_drain(heap);
+}
+
+static void sliced_and_unsliced_agree(void **state)
+{
+    (void)state;
+    agree_with_full(in_slices, gt_scale(60, 10));
 }
 
 /* ---- the program goes on between slices ------------------------------------- */
@@ -1744,20 +1755,6 @@ static void block_used_twice_between_slices(void **state)
 
 /* ---- closures: old objects that lost a reference, and what they lead to ------- */
 
-static int closures_on(void **state)
-{
-    (void)state;
-    gt_closures = true;
-    return 0;
-}
-
-static int closures_off(void **state)
-{
-    (void)state;
-    gt_closures = false;
-    return 0;
-}
-
 /* n more live objects in front of a list; nothing loses a reference. */
 static void lengthen(mm_heap *heap, Plain **list, long n)
 {
@@ -1905,32 +1902,16 @@ static void closures_until_quiet(mm_heap *heap, size_t limit)
     }
 }
 
-/* What survives full collections (way 0), or closures and nothing else (way 1). */
+/* Closures and nothing else. */
+static void with_closures(mm_heap *heap)
+{
+    closures_until_quiet(heap, 10 * GRAPH);
+}
+
 static void closures_and_full_collections_agree(void **state)
 {
-    uint64_t seed;
     (void)state;
-    for (seed = 1; seed <= (uint64_t)gt_scale(100, 10); seed++) {
-        char alive[2][GRAPH];
-        int way, i;
-        memset(alive, 0, sizeof alive);
-        for (way = 0; way < 2; way++) {
-            mm_heap *heap = gt_heap();
-            Thing *node[GRAPH];
-            random_graph(heap, node, seed);
-            if (way == 0)
-                mm_gc_collect(heap, 2);
-            else
-                closures_until_quiet(heap, 10 * GRAPH);
-            mm_gc_get_objects(heap, -1, mark_survivor, alive[way]);
-            for (i = 0; i < GRAPH; i++) mm_decref(node[i]);
-            gt_close(heap);
-        }
-        for (i = 0; i < GRAPH; i++)
-            if (alive[0][i] != alive[1][i])
-                fail_msg("seed %d, object %d: full %d, closures %d", (int)seed, i,
-                         alive[0][i], alive[1][i]);
-    }
+    agree_with_full(with_closures, gt_scale(100, 10));
 }
 
 static void cut_closures_free_garbage_only(void **state)
@@ -2431,7 +2412,7 @@ static void heaps_do_not_see_each_other(void **state)
 }
 
 #define CLOSURES(name)                                                              \
-    {#name " of closures", name, closures_on, closures_off, NULL}
+    {#name " of closures", name, gt_closures_on, gt_closures_off, NULL}
 
 int main(void)
 {

@@ -1359,20 +1359,6 @@ static void entries_without_references_go_with_their_objects(void **state)
     }
 }
 
-static int closures_on(void **state)
-{
-    (void)state;
-    gt_closures = true;
-    return 0;
-}
-
-static int closures_off(void **state)
-{
-    (void)state;
-    gt_closures = false;
-    return 0;
-}
-
 /* The table is full of entries that nobody needs when garbage with some of them, and
    with references that are needed, is being collected in slices. */
 static void the_table_is_swept_between_slices(void **state)
@@ -1496,7 +1482,7 @@ int main(void)
         cmocka_unit_test(entries_without_references_go_with_their_objects),
         cmocka_unit_test(the_table_is_swept_between_slices),
         {"the_table_is_swept_between_slices of closures",
-         the_table_is_swept_between_slices, closures_on, closures_off, NULL},
+         the_table_is_swept_between_slices, gt_closures_on, gt_closures_off, NULL},
         cmocka_unit_test(many_references_and_targets),
     };
     return cmocka_run_group_tests_name("weak", tests, NULL, NULL);
