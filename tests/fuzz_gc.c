@@ -122,7 +122,8 @@ typedef struct Shadow {
     uint8_t kind, deed;
     bool disposed, finalized; /* as the hooks told */
     bool came_back;           /* was trash once: weakly it may be dead */
-    bool callback, fired, cleared, dead, may_be_dead; /* of a WEAK */
+    bool callback, fired, cleared, dead; /* of a WEAK */
+    bool may_be_dead;                    /* of a WEAK: it or its target was trash once */
     mm_handle handle;
 } Shadow;
 
@@ -569,7 +570,8 @@ static void anything(void)
     }
 }
 
-/* What was unreachable before a deed and is reachable now has been trash. */
+/* What was unreachable before a deed and is reachable now has been trash. A weak
+   reference that was trash is dead, also if its target never was. */
 static void note_resurrection(const uint32_t *mark_before, uint32_t stamp_before,
                               uint32_t count_before)
 {
@@ -577,7 +579,7 @@ static void note_resurrection(const uint32_t *mark_before, uint32_t stamp_before
     reach();
     for (i = 1; i < count_before; i++)
         if (mark_before[i] != stamp_before && fz.ob[i].mark == fz.stamp)
-            fz.ob[i].came_back = true;
+            fz.ob[i].came_back = fz.ob[i].may_be_dead = true;
     for (i = 1; i < fz.count; i++)
         if (fz.ob[i].kind == WEAK && fz.ob[fz.ob[i].target].came_back)
             fz.ob[i].may_be_dead = true;
@@ -593,7 +595,7 @@ static void held_by_new(uint32_t id)
     while (n) {
         Shadow *s = &fz.ob[id = stack[--n]];
         if (s->came_back || reachable(id)) continue;
-        s->came_back = true;
+        s->came_back = s->may_be_dead = true;
         for (k = 0; k < s->n && n < MAX_OBJECTS; k++)
             if (s->slot[k] && !fz.ob[s->slot[k]].came_back) stack[n++] = s->slot[k];
     }
