@@ -712,6 +712,30 @@ static void W73_resurrected_object_has_lost_its_references(void **state)
     gt_close(heap);
 }
 
+/* CPython's handle_weakrefs clears references in the trash, also those to live targets. */
+static void W73_reference_that_was_trash_comes_back_dead(void **state)
+{
+    mm_heap *heap = gt_heap();
+    int way;
+    (void)state;
+    for (way = 0; way < 2; way++) {
+        Thing *target = thing(heap, 2, NULL), *t = thing_loop(heap, 1, fin_resurrect);
+        mm_weakref *outside = mm_weakref_new(target, weak_never, NULL);
+        t->b = mm_weakref_new(target, way ? weak_never : NULL, NULL);
+        mm_decref(t);
+        assert_int_equal(mm_gc_collect(heap, 2), 0);
+        assert_int_equal(gt.kept_count, 1);
+        assert_false(weak_alive(t->b));
+        assert_true(weak_alive(outside));
+        mm_decref(outside);
+        gt_drop_kept();
+        mm_gc_collect(heap, 2);
+        mm_decref(target);
+        assert_int_equal(gt_objects(heap), 0);
+    }
+    gt_close(heap);
+}
+
 /* Slots are dropped in the order of the type's description. */
 static void W74_owner_and_target_die_together(void **state)
 {
@@ -1457,6 +1481,7 @@ int main(void)
         cmocka_unit_test(W71_external_callback_fires_and_cannot_resurrect),
         cmocka_unit_test(W72_weak_references_on_callback_objects),
         cmocka_unit_test(W73_resurrected_object_has_lost_its_references),
+        cmocka_unit_test(W73_reference_that_was_trash_comes_back_dead),
         cmocka_unit_test(W74_owner_and_target_die_together),
         cmocka_unit_test(dead_reference_owns_nothing),
         cmocka_unit_test(callback_may_drop_its_own_reference),
