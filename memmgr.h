@@ -1405,7 +1405,7 @@ MM__INLINE void mm_incref(const void *object)
 {
     if (object != NULL) {
         mm_header *header = mm__header_of(object);
-        if (!MM__LIKELY((int32_t)++header->rc > 0)) mm__incref_slow(object);
+        if (!MM__LIKELY((int32_t)++header->rc >= 0)) mm__incref_slow(object);
     }
 }
 
@@ -2658,9 +2658,9 @@ typedef struct mm__gc_callback {
 } mm__gc_callback;
 
 typedef struct mm__gc {
-    int64_t  count_base, credit_start; /* count 0 = base + start - heap.credit     */
+    int64_t  credit_end;          /* count 0 is this less heap.credit              */
     int      threshold[3], count1, count2;
-    bool     enabled, collecting, unverified;
+    bool     enabled, unverified;
     uint32_t pause_us;
     uint64_t long_lived_total, long_lived_pending;
     uint64_t promoted, suspects;  /* since the last full collection: new old objects,
@@ -2738,6 +2738,14 @@ struct mm__pool {
     void        *nothing;         /* the stack of a pool that has none             */
 };
 
+/* What keeps a death from being the whole matter; looked at in one piece. */
+typedef struct mm__busy {
+    bool deferring;  /* do not drain: slots are being cleared                       */
+    bool collecting;
+    bool trial;      /* gc.old.phase is not MM__IDLE                                */
+    bool unused;
+} mm__busy;
+
 struct mm__heap {
     mm_heap   front;
     mm__class klass[MM__CACHES];
@@ -2775,7 +2783,7 @@ struct mm__heap {
 
     uint32_t dying, dying_prompt; /* stacks of dead objects, linked through rc      */
     int      dying_depth;
-    bool     dying_defer;       /* do not drain: slots are being cleared           */
+    mm__busy busy;
     size_t   dying_budget, pending_free;
 
     mm_header  nobody[2];       /* of a dead object that stands for none          */
@@ -3290,7 +3298,7 @@ MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     h->arena_total++;
     mm__arena_layout(h, arena, kind);
-    arena->head.barrier = kind == MM__KIND_TRACKED && h->gc.old.phase != MM__IDLE;
+    arena->head.barrier = kind == MM__KIND_TRACKED && h->busy.trial;
     MM__ROOT_REGION(arena, arena->size);
     if (h->valgrind)
         MM__VG_NOACCESS((char *)arena + arena->first_unit * MM__POOL_SIZE,
@@ -3522,7 +3530,7 @@ MM__RARE MM__PRIVATE void mm__pool_emptied(mm__heap *h, mm__bpool *pool, bool ke
 {
     mm__class *k = &h->klass[pool->cache];
     if (keep_one && k->first == pool && k->last == pool) return;
-    if (k->kind == MM_BLOCK_TRACKED && h->gc.old.phase != MM__IDLE) return;
+    if (k->kind == MM_BLOCK_TRACKED && h->busy.trial) return;
     if (pool->young) return; /* still listed; the next young collection looks again */
     mm__queue_remove(k, pool);
     k->pools--;
@@ -3563,7 +3571,7 @@ MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align);
 /* Whether new and dying objects are outside of the old collection under way. */
 MM__PRIVATE bool mm__blackening(const mm__heap *h)
 {
-    return h->gc.old.phase != MM__IDLE && h->gc.old.phase != MM__RESET &&
+    return h->busy.trial && h->gc.old.phase != MM__RESET &&
            h->gc.old.set != MM__SET_CLOSURE;
 }
 
@@ -3986,7 +3994,7 @@ MM__RARE MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size
     if (arena == NULL) return NULL;
     arena->head.heap = &h->front;
     arena->head.kind = MM__KIND_HUGE;
-    arena->head.barrier = kind == MM_BLOCK_TRACKED && h->gc.old.phase != MM__IDLE;
+    arena->head.barrier = kind == MM_BLOCK_TRACKED && h->busy.trial;
     arena->size = total;
     arena->block = (char *)arena + front;
     arena->block_size = total - front;
@@ -5070,6 +5078,7 @@ MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn v
      D2  finalizer, then weak references, then slots, then disposer (behaviour F17)
      D3  a finalizer runs once (MM__F_FINALIZED), with the object intact
      D4  heap->pending_free is the number of objects on the stacks
+     D5  heap->busy.trial is true exactly while gc.old.phase is not MM__IDLE
    ============================================================================ */
 
 #define MM__IMMORTAL (-(1 << 30))
@@ -5106,6 +5115,28 @@ MM__COLD void mm__hook_failed(mm__heap *h, void *object, const char *what)
                 mm_type_name(object), object);
 }
 
+/* The fields of a header that say how to look at the object, in one piece. */
+MM__INLINE uint32_t mm__header_kind(const mm_header *header)
+{
+    uint32_t kind;
+    memcpy(&kind, (const char *)header + offsetof(mm_header, type), sizeof kind);
+    return kind;
+}
+
+MM__INLINE void mm__header_set_kind(mm_header *header, uint32_t kind)
+{
+    memcpy((char *)header + offsetof(mm_header, type), &kind, sizeof kind);
+}
+
+MM__INLINE uint32_t mm__kind(uint16_t type, uint8_t flags, uint8_t gc)
+{
+    mm_header header = {0, 0, 0, 0};
+    header.type = type;
+    header.flags = flags;
+    header.gc = gc;
+    return mm__header_kind(&header);
+}
+
 /* -- memory of objects -- */
 
 /* Its block was old, or is large: what the next object there must be told. */
@@ -5136,9 +5167,9 @@ MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     if (!(header->flags & MM__F_TRACKED)) return;
-    if (h->front.credit - h->gc.credit_start < h->gc.count_base) h->front.credit++;
+    h->front.credit += h->front.credit < h->gc.credit_end;
     if (header->gc & MM__GC_OLD) mm__note_reuse(h, object);
-    if (h->gc.collecting || h->gc.old.phase != MM__IDLE) mm__trial_forget(h, object);
+    if (h->busy.collecting || h->busy.trial) mm__trial_forget(h, object);
 }
 
 MM__RARE MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
@@ -5148,7 +5179,7 @@ MM__RARE MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
     if ((header->flags & MM__F_POOLED) && mm__pool_take_back(h, object)) return;
     header->rc = 0;
     header->gc |= MM__GC_GONE;
-    if ((h->gc.collecting || h->gc.old.phase != MM__IDLE) && mm__defer_free(h, object))
+    if ((h->busy.collecting || h->busy.trial) && mm__defer_free(h, object))
         return;
     mm__object_memory_free(h, object);
 }
@@ -5168,7 +5199,7 @@ MM__RARE MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
         mm__note_reuse(h, object);
         mm__trial_forget(h, object); /* its byte: the next object there is black */
     }
-    if (h->gc.old.phase != MM__IDLE && mm__defer_free(h, object)) return;
+    if (h->busy.trial && mm__defer_free(h, object)) return;
     mm__object_memory_free(h, object);
 }
 
@@ -5180,7 +5211,7 @@ MM__PRIVATE void mm__object_revive(mm__heap *h, mm_type *type, void *object)
     if (!type->mm__.tracked) return;
     h->front.credit--;
     mm__note_reuse(h, object);
-    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
+    if (h->busy.trial) mm__blacken(h, object);
 }
 
 /* -- death -- */
@@ -5223,7 +5254,7 @@ MM__RARE MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object,
         return true;
     }
     header->flags |= MM__F_DEAD;
-    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object); /* begun meanwhile */
+    if (h->busy.trial) mm__blacken(h, object); /* begun meanwhile */
     return false;
 }
 
@@ -5297,13 +5328,13 @@ MM__INLINE void mm__free_plainly(mm__heap *h, void *object)
     mm_header *header = mm__header_of(object);
     size_t     unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
     mm__cache *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
-    if (MM__UNLIKELY(cache->top == cache->limit || h->gc.collecting ||
-                     h->gc.old.phase != MM__IDLE)) {
+    if (MM__UNLIKELY(cache->top == cache->limit || h->busy.collecting ||
+                     h->busy.trial)) {
         mm__object_free(h, object);
         return;
     }
     if (header->flags & MM__F_TRACKED)
-        h->front.credit += h->front.credit - h->gc.credit_start < h->gc.count_base;
+        h->front.credit += h->front.credit < h->gc.credit_end;
     if (header->gc & MM__GC_OLD) {
         header->gc |= MM__GC_GONE;
         if (h->aged_count == MM__AGED) mm__aged_flush(h);
@@ -5325,7 +5356,7 @@ MM__PRIVATE bool mm__linkable(const void *object)
 MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
 {
     const uint32_t *offset = type->mm__.ref_offsets;
-    bool  idle = h->gc.old.phase == MM__IDLE;
+    bool  idle = !h->busy.trial;
     void *next = NULL;
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
         void      *child = mm__load((char *)object + offset[i]);
@@ -5350,8 +5381,8 @@ MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
 /* A plain object dies, and one after the other what it alone held. */
 MM__PRIVATE void mm__die_chain(mm__heap *h, void *object, const mm_type *type)
 {
-    bool deferring = h->dying_defer;
-    h->dying_defer = true;
+    bool deferring = h->busy.deferring;
+    h->busy.deferring = true;
     while ((object = mm__die_plainly(h, object, type)) != NULL) {
         type = mm__type_near(mm__header_of(object), type);
         if (h->dying_budget && !h->dying_prompt) {
@@ -5361,7 +5392,7 @@ MM__PRIVATE void mm__die_chain(mm__heap *h, void *object, const mm_type *type)
             break;
         }
     }
-    h->dying_defer = deferring;
+    h->busy.deferring = deferring;
 }
 
 /* Everything that D2 lists, for an object taken off the stack. */
@@ -5369,7 +5400,7 @@ MM__RARE MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
-    bool           done, deferring = h->dying_defer;
+    bool           done, deferring = h->busy.deferring;
     if (mm__plain(header, type)) {
         mm__die_chain(h, object, type);
         return;
@@ -5381,9 +5412,9 @@ MM__RARE MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
         if (header->flags & MM__F_WEAK) mm__weak_died(h, object);
         header->gc |= MM__GC_CLEARING;
     }
-    h->dying_defer = true;
+    h->busy.deferring = true;
     done = mm__drop_simple(h, object, type);
-    h->dying_defer = deferring;
+    h->busy.deferring = deferring;
     if (!done) {
         mm__dying_push(h, object); /* by D1 the arena has a number that fits */
         return;
@@ -5406,7 +5437,7 @@ MM__RARE MM__PRIVATE void mm__drain(mm__heap *h, uint32_t mark)
 
 MM__PRIVATE void mm__drain_budget(mm__heap *h, size_t budget)
 {
-    if (h->dying_depth || h->dying_defer || !h->pending_free) return;
+    if (h->dying_depth || h->busy.deferring || !h->pending_free) return;
     h->dying_budget = budget;
     mm__drain(h, 0);
 }
@@ -5421,23 +5452,23 @@ MM__PRIVATE void mm__drain_some(mm__heap *h)
 
 MM__RARE MM__PRIVATE void mm__drain_all(mm__heap *h)
 {
-    while (h->pending_free && !h->dying_depth && !h->dying_defer)
+    while (h->pending_free && !h->dying_depth && !h->busy.deferring)
         mm__drain_budget(h, SIZE_MAX);
 }
 
 /* Nothing else is dying, and no old trial must hear of it. */
 MM__PRIVATE bool mm__calm(const mm__heap *h)
 {
-    return !h->dying_defer && !h->dying_depth && !h->pending_free &&
-           h->gc.old.phase == MM__IDLE;
+    return !h->busy.deferring && !h->dying_depth && !h->pending_free &&
+           !h->busy.trial;
 }
 
 /* D2 for an object that is plain but for its disposer. */
 MM__PRIVATE void mm__die_disposed(mm__heap *h, void *object, const mm_type *type)
 {
-    h->dying_defer = true;
+    h->busy.deferring = true;
     mm__drop_simple(h, object, type);
-    h->dying_defer = false;
+    h->busy.deferring = false;
     h->dying_depth = 1;
     type->dispose(object);
     h->dying_depth = 0;
@@ -5455,9 +5486,9 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
                    !(header->flags & (MM__F_WEAK | MM__F_POOLED)))) {
         h->dying_budget = MM__DEATHS;
         if (MM__LIKELY(!type->dispose)) { /* most die alone: no call for a chain */
-            h->dying_defer = true;
+            h->busy.deferring = true;
             object = mm__die_plainly(h, object, type);
-            h->dying_defer = false;
+            h->busy.deferring = false;
             if (object) mm__die_chain(h, object, mm_type_of(object));
         } else {
             mm__die_disposed(h, object, type);
@@ -5465,7 +5496,7 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
         if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
         return;
     }
-    if (h->gc.old.phase != MM__IDLE) mm__blacken(h, object);
+    if (h->busy.trial) mm__blacken(h, object);
     if (!mm__linkable(object)) {
         size_t budget = h->dying_budget;
         h->dying_budget = SIZE_MAX;
@@ -5474,7 +5505,7 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
         return;
     }
     mm__dying_push(h, object);
-    if (h->dying_defer || h->dying_depth > MM__DEATH_DEPTH) return;
+    if (h->busy.deferring || h->dying_depth > MM__DEATH_DEPTH) return;
     if (h->dying_depth == 0) {
         h->dying_budget = MM__DEATHS;
         mark = 0;
@@ -5482,17 +5513,13 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     mm__drain(h, mark);
 }
 
-MM_API void mm__decref_slow(const void *object)
+/* A count that is not the last reference's. */
+MM__RARE MM__NOINLINE void mm__decref_other(void *p)
 {
-    mm_header *header = mm__header_of(object);
+    mm_header *header = mm__header_of(p);
     int32_t    rc = (int32_t)header->rc;
-    void      *p = (void *)(uintptr_t)object;
-    if (MM__LIKELY(rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH)))) {
-        mm__die(mm__H(mm_heap_of(p)), p);
-    } else if (rc > 0) {
-        if (!(header->gc & MM__GC_OLD) && !mm__arena_of(p)->barrier)
-            header->gc |= MM__GC_QUIET; /* all that mm__suspect would do */
-        else if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
+    if (rc > 0) {
+        if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
     } else if (rc < MM__IMMORTAL / 2) {
@@ -5502,6 +5529,52 @@ MM_API void mm__decref_slow(const void *object)
         mm__bug(mm__H(mm_heap_of(p)),
                 "mm_decref of %s %p, whose count is already zero: a reference was "
                 "dropped twice", mm_type_name(p), p);
+    }
+}
+
+MM__INLINE bool mm__is_busy(const mm__heap *h)
+{
+    uint32_t any;
+    memcpy(&any, &h->busy, sizeof any);
+    return any != 0;
+}
+
+/* A plain young object that holds nothing dies here, in a few instructions. False: it
+   takes more than that. */
+MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
+{
+    mm_header     *header = mm__header_of(object);
+    const mm_type *type = mm__type_at(header->type);
+    const uint32_t gone = mm__kind(0, MM__F_DEAD, MM__GC_GONE);
+    uint32_t       kind = mm__header_kind(header);
+    size_t         unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
+    mm__cache     *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
+    void         **top = cache->top;
+    if ((kind & mm__kind(0, MM__F_WEAK | MM__F_POOLED, MM__GC_OLD)) ||
+        type->mm__.simple != MM__PLAIN || mm__is_busy(h) || top == cache->limit)
+        return false;
+    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++)
+        if (mm__load((char *)object + type->mm__.ref_offsets[i])) return false;
+    if (kind & mm__kind(0, MM__F_TRACKED, 0))
+        h->front.credit += h->front.credit < h->gc.credit_end;
+    mm__header_set_kind(header, kind | gone);
+    *top = header;
+    cache->top = top + 1;
+    return true;
+}
+
+MM_API void mm__decref_slow(const void *object)
+{
+    mm_header *header = mm__header_of(object);
+    int32_t    rc = (int32_t)header->rc;
+    void      *p = (void *)(uintptr_t)object;
+    if (rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH))) {
+        mm__heap *h = mm__H(mm_heap_of(p));
+        if (!mm__die_at_once(h, p)) mm__die(h, p);
+    } else if (rc > 0 && !(header->gc & MM__GC_OLD) && !mm__arena_of(p)->barrier) {
+        header->gc |= MM__GC_QUIET; /* all that mm__suspect would do */
+    } else {
+        mm__decref_other(p);
     }
 }
 
@@ -6075,30 +6148,6 @@ MM__RARE MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *obj
         mm__visit_refs(object, type, mm__count_visit, &context);
 }
 
-/* The fields of a header that say how to look at the object, in one piece. */
-MM__INLINE uint32_t mm__header_kind(const mm_header *header)
-{
-    uint32_t kind;
-    memcpy(&kind, (const char *)header + offsetof(mm_header, type), sizeof kind);
-    return kind;
-}
-
-/* The kind of objects of the type, the flags in `care` being 0. */
-MM__INLINE uint32_t mm__type_kind(const mm_type *type)
-{
-    mm_header header = {0, 0, 0, 0};
-    header.type = type->mm__.id;
-    return mm__header_kind(&header);
-}
-
-MM__INLINE uint32_t mm__kind_mask(uint8_t flags, uint8_t gc)
-{
-    mm_header header = {0, 0xFFFF, 0, 0};
-    header.flags = flags;
-    header.gc = gc;
-    return mm__header_kind(&header);
-}
-
 MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                    uint64_t mask)
 {
@@ -6106,7 +6155,7 @@ MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, s
     uint8_t *bytes = near.bytes + w * 64;
     char    *first = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size;
-    const uint32_t care = mm__kind_mask(MM__F_DEAD, 0);
+    const uint32_t care = mm__kind(UINT16_MAX, MM__F_DEAD, 0);
     const uint8_t  low = t->low;
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
     const uint32_t *offset = NULL;
@@ -6124,7 +6173,7 @@ MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, s
                 continue;
             }
             type = mm__type_at(header->type);
-            kind = type->mm__.simple ? mm__type_kind(type) : 0;
+            kind = type->mm__.simple ? mm__kind(type->mm__.id, 0, 0) : 0;
             offset = type->mm__.ref_offsets;
             slots = type->mm__.ref_count;
             if (!type->mm__.simple) {
@@ -6302,7 +6351,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     uint8_t *bytes = near.bytes + w * 64;
     char    *first = (char *)mm__object_at(h, pool, w * 64), *object = first;
     size_t   size = pool->size;
-    const uint32_t care = mm__kind_mask(0, MM__GC_GONE);
+    const uint32_t care = mm__kind(UINT16_MAX, 0, MM__GC_GONE);
     const uint8_t  low = t->low;
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
     const uint32_t *offset = NULL;
@@ -6323,7 +6372,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
             if (header->gc & MM__GC_GONE) continue;
             type = mm__type_at(header->type);
-            kind = type->mm__.simple ? mm__type_kind(type) : 0;
+            kind = type->mm__.simple ? mm__kind(type->mm__.id, 0, 0) : 0;
             offset = type->mm__.ref_offsets;
             slots = type->mm__.ref_count;
             if (!type->mm__.simple) {
@@ -6458,7 +6507,7 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     uint8_t *bytes = mm__bytes(pool, w);
     char    *first = (char *)mm__object_at(h, pool, w * 64);
     uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
-    const uint32_t care = mm__kind_mask(MM__F_WEAK | MM__F_POOLED, 0);
+    const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
     uint32_t plain = 0; /* what the last object was, if it was plain */
     if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
@@ -6879,7 +6928,7 @@ MM__RARE MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
     mm__bpool *pool = mm__pool_at(mm__A(object), object);
     uint32_t   i = mm__index_in(mm__A(object), object);
     mm__table(pool, MM__TRASH)[i / 64] &= ~(UINT64_C(1) << (i & 63));
-    if (h->gc.old.phase == MM__IDLE || h->gc.old.set != MM__SET_CLOSURE)
+    if (!h->busy.trial || h->gc.old.set != MM__SET_CLOSURE)
         *mm__byte(object) = mm__resting_byte(h);
     else if (*mm__byte(object)) /* the stack may name it, or what comes in its place */
         *mm__byte(object) = MM__LIVE;
@@ -7153,6 +7202,7 @@ MM__RARE MM__PRIVATE void mm__closure_end(mm__heap *h)
     mm__trial *t = &h->gc.old;
     mm__gc    *gc = &h->gc;
     t->phase = MM__IDLE;
+    h->busy.trial = false;
     mm__barriers_set(h, false);
     while (gc->touched_pools) {
         mm__bpool *pool = gc->touched_pools;
@@ -7175,15 +7225,15 @@ MM__RARE MM__PRIVATE void mm__closure_end(mm__heap *h)
 /* After a young collection: put fresh suspects on trial, unless it pays too seldom. */
 MM__RARE MM__PRIVATE void mm__closure_due(mm__heap *h)
 {
-    if (h->gc.suspect_pools == NULL || h->gc.old.phase != MM__IDLE) return;
+    if (h->gc.suspect_pools == NULL || h->busy.trial) return;
     if (h->gc.closure_wait) {
         h->gc.closure_wait--;
         mm__suspects_unlist(h);
         return;
     }
-    h->gc.collecting = true;
+    h->busy.collecting = true;
     mm__gc_tell(h, false, 1, 0);
-    h->gc.collecting = false;
+    h->busy.collecting = false;
     mm__closure_begin(h);
 }
 
@@ -7274,6 +7324,7 @@ MM__RARE MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set
     t->marks = marks;
     t->large = large;
     t->set = set;
+    if (t == &h->gc.old) h->busy.trial = true;
     t->low = set == MM__SET_GEN0 || set == MM__SET_YOUNG ? MM__LOW_YOUNG
              : set == MM__SET_CLOSURE                    ? MM__LOW_CLOSURE
                                                          : 0;
@@ -7287,7 +7338,7 @@ MM__RARE MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set
 
 MM__PRIVATE int64_t mm__gc_count0(const mm__heap *h)
 {
-    return h->gc.count_base + h->gc.credit_start - h->front.credit;
+    return h->gc.credit_end - h->front.credit;
 }
 
 /* Start counting anew from `count0`: when must mm_new come back here? */
@@ -7295,14 +7346,14 @@ MM__PRIVATE void mm__gc_credit_set(mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
     int64_t       credit = INT32_MAX;
-    if (gc->enabled && gc->threshold[0] > 0 && !gc->collecting) {
+    if (gc->enabled && gc->threshold[0] > 0 && !h->busy.collecting) {
         credit = gc->threshold[0] - count0;
         if (gc->old.phase != MM__IDLE && credit > MM__SLICE_ALLOCATIONS)
             credit = MM__SLICE_ALLOCATIONS;
     }
     if (credit < 0 || h->desc.gc_stress) credit = 0;
-    h->gc.count_base = count0;
-    h->gc.credit_start = h->front.credit = credit;
+    h->gc.credit_end = count0 + credit;
+    h->front.credit = credit;
 }
 
 MM__PRIVATE void mm__gc_credit_reset(mm__heap *h)
@@ -7424,7 +7475,7 @@ MM__PRIVATE void mm__young_promote(mm__heap *h, mm__trial *t)
 
 MM__PRIVATE bool mm__closure_active(const mm__heap *h)
 {
-    return h->gc.old.phase != MM__IDLE && h->gc.old.set == MM__SET_CLOSURE;
+    return h->busy.trial && h->gc.old.set == MM__SET_CLOSURE;
 }
 
 MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us);
@@ -7465,7 +7516,7 @@ MM__PRIVATE void mm__collect_end(mm__heap *h, int g, size_t found)
     h->gc.stats[g].collections++;
     h->gc.stats[g].collected += found;
     h->gc.bytes_new = 0;
-    if (h->gc.old.phase == MM__IDLE) mm__deferred_free(h);
+    if (!h->busy.trial) mm__deferred_free(h);
     mm__young_tidy(h);
 }
 
@@ -7474,8 +7525,8 @@ MM__RARE MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
 {
     mm__trial *t = &h->gc.young;
     uint64_t   start = mm__clock_ns();
-    bool       was = h->gc.collecting;
-    h->gc.collecting = true;
+    bool       was = h->busy.collecting;
+    h->busy.collecting = true;
     mm__gc_tell(h, false, g, 0);
     mm__gc_counters(h, g);
     mm__young_trial(h, g, exact);
@@ -7483,7 +7534,7 @@ MM__RARE MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
     mm__collect_end(h, g, t->found);
     mm__gc_pause(h, g, start, t->visits);
     mm__gc_tell(h, true, g, t->found);
-    h->gc.collecting = was;
+    h->busy.collecting = was;
     mm__gc_credit_reset(h);
     return t->found;
 }
@@ -7512,6 +7563,7 @@ MM__RARE MM__PRIVATE void mm__old_end(mm__heap *h)
 {
     mm__trial *t = &h->gc.old;
     t->phase = MM__IDLE;
+    h->busy.trial = false;
     mm__barriers_set(h, false);
     h->gc.long_lived_total = t->members - t->found;
     if (!t->sliced) h->gc.promoted = 0;
@@ -7527,8 +7579,8 @@ MM__RARE MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
     mm__trial *t = &h->gc.old;
     uint64_t   start = mm__clock_ns();
     size_t     before = t->visits;
-    bool       was = h->gc.collecting, closure = t->set == MM__SET_CLOSURE, done;
-    h->gc.collecting = true;
+    bool       was = h->busy.collecting, closure = t->set == MM__SET_CLOSURE, done;
+    h->busy.collecting = true;
     t->budget = visits > SIZE_MAX - t->visits ? SIZE_MAX : t->visits + visits;
     t->deadline = us ? start + us * UINT64_C(1000) : 0;
     done = mm__trial_run(h, t);
@@ -7537,16 +7589,16 @@ MM__RARE MM__PRIVATE bool mm__old_slice(mm__heap *h, size_t visits, uint32_t us)
     if (done && !closure) mm__collect_end(h, 2, t->found);
     mm__gc_pause(h, t->generation, start, t->visits - before);
     if (done && t->sliced) mm__gc_tell(h, true, t->generation, t->found);
-    h->gc.collecting = was;
+    h->busy.collecting = was;
     return done;
 }
 
 /* An old trial in slices. */
 MM__RARE MM__PRIVATE void mm__old_start(mm__heap *h)
 {
-    h->gc.collecting = true;
+    h->busy.collecting = true;
     mm__gc_tell(h, false, 2, 0);
-    h->gc.collecting = false;
+    h->busy.collecting = false;
     mm__old_begin(h, true);
     if (h->gc.old.adopting) mm__gc_counters(h, 2);
     h->gc.count2 = 0;
@@ -7581,8 +7633,8 @@ MM__RARE MM__NOINLINE size_t mm__collect_full(mm__heap *h)
 {
     size_t   found = 0;
     uint64_t start;
-    h->gc.collecting = true;
-    if (h->gc.old.phase != MM__IDLE) {
+    h->busy.collecting = true;
+    if (h->busy.trial) {
         mm__old_slice(h, SIZE_MAX, 0);
         found = h->gc.old.found;
     }
@@ -7599,7 +7651,7 @@ MM__RARE MM__NOINLINE size_t mm__collect_full(mm__heap *h)
         found += h->gc.old.found;
     }
     mm__gc_tell(h, true, 2, found);
-    h->gc.collecting = false;
+    h->busy.collecting = false;
     mm__gc_credit_reset(h);
     return found;
 }
@@ -7648,7 +7700,7 @@ MM__RARE MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
         mm__collect_full(h);
     } else {
         mm__collect_young(h, 1, false);
-        if (h->gc.old.phase == MM__IDLE) mm__old_start(h);
+        if (!h->busy.trial) mm__old_start(h);
     }
 }
 
@@ -7656,14 +7708,14 @@ MM__RARE MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
 MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h)
 {
     size_t large = h->run_bytes[0] + h->run_bytes[1] + h->run_bytes[2];
-    if (h->gc.collecting || !h->gc.enabled || h->gc.threshold[0] == 0) return false;
+    if (h->busy.collecting || !h->gc.enabled || h->gc.threshold[0] == 0) return false;
     return h->gc.bytes_new > MM__BYTES_TRIGGER && h->gc.bytes_new > large / 3;
 }
 
 MM__RARE MM__PRIVATE void mm__gc_bytes(mm__heap *h)
 {
     mm__closure_finish(h);
-    if (h->gc.old.phase != MM__IDLE || !mm__gc_sliced(h)) {
+    if (h->busy.trial || !mm__gc_sliced(h)) {
         mm__collect_full(h);
         return;
     }
@@ -7676,16 +7728,16 @@ MM__RARE MM__NOINLINE void mm__gc_auto(mm__heap *h)
 {
     int64_t count0 = mm__gc_count0(h);
     int     due;
-    bool    under_way = h->gc.old.phase != MM__IDLE; /* its beginning is a pause */
+    bool    under_way = h->busy.trial; /* its beginning is a pause */
     h->brief = mm__gc_sliced(h);
     if (h->leaving) mm__leave_some(h);
-    if (h->gc.enabled && !h->gc.collecting) {
+    if (h->gc.enabled && !h->busy.collecting) {
         if (h->desc.gc_stress) {
             mm__collect_full(h);
         } else {
             due = h->gc.threshold[0] > 0 ? mm__gc_due(h, count0) : -1;
             if (due >= 0) mm__gc_collect_due(h, due);
-            if (under_way && h->gc.old.phase != MM__IDLE) mm__gc_assist(h);
+            if (under_way && h->busy.trial) mm__gc_assist(h);
         }
     }
     h->brief = false;
@@ -7696,7 +7748,7 @@ MM__RARE MM__NOINLINE void mm__gc_auto(mm__heap *h)
    collection it can only be what the caches and empty pools hold. */
 MM__COLD bool mm__emergency(mm__heap *h)
 {
-    if (!h->gc.collecting && !h->in_emergency && !h->destroying) {
+    if (!h->busy.collecting && !h->in_emergency && !h->destroying) {
         h->in_emergency = true;
         mm__drain_all(h);
         mm__collect_full(h);
@@ -7720,7 +7772,7 @@ MM__RARE MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
         mm__fail(heap, MM_ERR_VALUE, "generation %d is not 0, 1 or 2", generation);
         return 0;
     }
-    if (h->gc.collecting) return 0;
+    if (h->busy.collecting) return 0;
     mm__drain_all(h);
     found =
         generation == 2 ? mm__collect_full(h) : mm__collect_young(h, generation, true);
@@ -7732,20 +7784,20 @@ MM__RARE MM_API size_t mm_gc_collect(mm_heap *heap, int generation)
 /* Part of mm_gc_step; whether the collector has more to do. */
 MM__PRIVATE bool mm__gc_step_until(mm__heap *h, uint64_t end)
 {
-    if (h->gc.old.phase == MM__IDLE) {
+    if (!h->busy.trial) {
         if (mm__old_quiet(h) && mm__gc_count0(h) <= MM__STEP_YOUNG) {
             if (mm__gc_count0(h) > 0) mm__collect_young(h, 1, true);
             return !mm__old_quiet(h);
         }
         mm__old_start(h);
     }
-    while (h->gc.old.phase != MM__IDLE) {
+    while (h->busy.trial) {
         uint64_t now = mm__clock_ns();
         if (now >= end) break;
         mm__old_slice(h, SIZE_MAX, (uint32_t)((end - now) / 1000 + 1));
     }
     mm__gc_credit_reset(h);
-    return h->gc.old.phase != MM__IDLE || !mm__old_quiet(h) || mm__gc_count0(h) > 0;
+    return h->busy.trial || !mm__old_quiet(h) || mm__gc_count0(h) > 0;
 }
 
 MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
@@ -7754,7 +7806,7 @@ MM_API bool mm_gc_step(mm_heap *heap, uint32_t budget_us)
     uint32_t  us = budget_us ? budget_us : mm__gc_sliced(h) ? h->gc.pause_us : 100;
     uint64_t  end = mm__clock_ns() + us * UINT64_C(1000);
     bool      more;
-    if (h->gc.collecting) return false;
+    if (h->busy.collecting) return false;
     while (h->pending_free && !h->dying_depth) {
         mm__drain_some(h);
         if (mm__clock_ns() >= end) return true;
@@ -7863,7 +7915,7 @@ MM_API void mm_gc_get_stats(mm_heap *heap, mm_gc_stats *out)
     out->suspects = h->gc.untried;
     out->pending_free = h->pending_free;
     out->phase = (int)h->gc.old.phase;
-    if (h->gc.collecting) return; /* the caches cannot be emptied now */
+    if (h->busy.collecting) return; /* the caches cannot be emptied now */
     mm__flush_tracked(h);
     mm__each_word(h, mm__tally_word, out);
 }
@@ -7887,8 +7939,8 @@ MM__PRIVATE bool mm__freeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *c
 MM_API void mm_gc_freeze(mm_heap *heap)
 {
     mm__heap *h = mm__H(heap);
-    if (h->gc.collecting) return;
-    if (h->gc.old.phase != MM__IDLE) mm__old_slice(h, SIZE_MAX, 0);
+    if (h->busy.collecting) return;
+    if (h->busy.trial) mm__old_slice(h, SIZE_MAX, 0);
     mm__flush_tracked(h);
     mm__each_word(h, mm__freeze_word, NULL);
     mm__young_tidy(h);
@@ -7914,8 +7966,8 @@ MM__RARE MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t
 MM_API void mm_gc_unfreeze(mm_heap *heap)
 {
     mm__heap *h = mm__H(heap);
-    if (h->gc.collecting) return;
-    if (h->gc.old.phase != MM__IDLE) mm__old_slice(h, SIZE_MAX, 0);
+    if (h->busy.collecting) return;
+    if (h->busy.trial) mm__old_slice(h, SIZE_MAX, 0);
     mm__flush_tracked(h);
     mm__each_word(h, mm__unfreeze_word, NULL);
 }
@@ -10637,7 +10689,7 @@ MM_API size_t mm_heap_purge(mm_heap *heap)
     mm__heap *h = mm__H(heap);
     size_t    before = h->reserved, bytes = 0;
     mm__flush_all(h);
-    if (!h->gc.collecting) {
+    if (!h->busy.collecting) {
         for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
             for (size_t w = 0; w < mm__pool_words(pool); w++)
                 mm__table(pool, MM__YOUNG0)[w] &= ~mm__table(pool, MM__FREE)[w];
@@ -10747,10 +10799,10 @@ MM__RARE MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind 
     if (object == NULL) return true;
     type = mm_type_of(object);
     h->dying_budget = SIZE_MAX;
-    h->dying_defer = true;
+    h->busy.deferring = true;
     mm__drop_simple(h, object, type);
     mm__dispose(h, object, type);
-    h->dying_defer = false;
+    h->busy.deferring = false;
     if (h->valgrind) MM__VG_FREE(object);
     return true;
 }
@@ -10825,7 +10877,7 @@ MM__RARE MM_API size_t mm_heap_destroy(mm_heap *heap)
     mm_leak   raw;
     size_t    held;
     if (heap == NULL) return 0;
-    if (h->gc.collecting || h->dying_depth) {
+    if (h->busy.collecting || h->dying_depth) {
         mm__bug(h, "mm_heap_destroy of %p from inside its own finalizer or callback",
                 (void *)heap);
         return 0;
@@ -10833,7 +10885,7 @@ MM__RARE MM_API size_t mm_heap_destroy(mm_heap *heap)
     mm__heap_quiesce(h);
     h->destroying = true;
     h->gc.enabled = false;
-    h->gc.collecting = true;
+    h->busy.collecting = true;
     held = mm__leaks_report(h);
     mm__pools_release(h);
     mm__intern_release(h);
@@ -11279,13 +11331,13 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
     if (y1 & ~used) *ok = mm__broken(h, "A6", pool->blocks);
     if (((y0 | y1) & used) && !(pool->young && (pool->young_sum >> w & 1)))
         *ok = mm__broken(h, "A7", pool->blocks);
-    if (h->gc.collecting) return true;
+    if (h->busy.collecting) return true;
     for (uint64_t mask = used; mask; mask &= mask - 1) {
         unsigned i = mm__ctz(mask);
         void    *object = mm__object_at(h, pool, w * 64 + i);
         mm_header *header = mm__header_of(object);
         bool young = y0 >> i & 1, quiet = header->gc & MM__GC_QUIET;
-        if (h->gc.old.phase == MM__IDLE && bytes[i] != 0)
+        if (!h->busy.trial && bytes[i] != 0)
             *ok = mm__broken(h, "G1", object);
         if (header->flags & MM__F_DEAD) continue;
         if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);

@@ -523,7 +523,7 @@ static void take(uint32_t id, uint32_t k)
 static void slice(void)
 {
     mm__heap *h = mm__H(fz.heap);
-    if (h->gc.collecting) {
+    if (h->busy.collecting) {
         mm_gc_step(fz.heap, 1000000); /* does nothing there */
         return;
     }
@@ -539,7 +539,7 @@ static void slice(void)
 
 static void collect(int generation)
 {
-    bool inside = mm__H(fz.heap)->gc.collecting;
+    bool inside = mm__H(fz.heap)->busy.collecting;
     size_t n = mm_gc_collect(fz.heap, generation);
     if (inside && n != 0) fail("a collection inside a collection", 0);
 }
@@ -648,7 +648,7 @@ static bool finalize(void *object)
     if (id == 0 || id >= count || s->p != object) fail("a finalizer, mistaken", id);
     note("  finalize", id, s->deed, 0);
     if (s->finalized) fail("finalized twice", id);
-    if (reachable(id) && !(s->came_back && mm__H(fz.heap)->gc.collecting))
+    if (reachable(id) && !(s->came_back && mm__H(fz.heap)->busy.collecting))
         fail("a reachable object is finalized", id); /* unless one before saved it */
     check_intact(id);
     s->finalized = true;

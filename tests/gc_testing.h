@@ -275,7 +275,7 @@ GT_FN int gt_closures_off(void **state)
 GT_FN void gt_slice(mm_heap *heap, size_t visits)
 {
     mm__heap *h = mm__H(heap);
-    if (h->gc.collecting) return;
+    if (h->busy.collecting) return;
     if (h->gc.old.phase != MM__IDLE)
         mm__old_slice(h, gt_closures ? visits * 3 : visits, 0);
     else if (!gt_closures)
