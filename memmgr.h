@@ -138,11 +138,13 @@
 #if defined(__GNUC__)
 #define MM__LIKELY(x) __builtin_expect(!!(x), 1)
 #define MM__UNUSED __attribute__((unused))
+#define MM__ALWAYS_INLINE static inline __attribute__((unused, always_inline))
 #define MM__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define MM__CLEANUP(fn) __attribute__((cleanup(fn), unused))
 #else
 #define MM__LIKELY(x) (x)
 #define MM__UNUSED
+#define MM__ALWAYS_INLINE static inline
 #define MM__PRINTF(fmt, args)
 #endif
 #define MM__INLINE static inline MM__UNUSED
@@ -1387,7 +1389,9 @@ MM__INLINE void *mm_region_alloc(mm_region *region, size_t size)
     return mm__region_slow(region, size);
 }
 
-MM__INLINE void *mm__new(mm_heap *heap, mm_type *type, size_t size)
+/* NULL: it takes more than that. Always inline, as gcc 12 takes types for constant
+   when it splits and specializes this: mm__new_slow registers them. */
+MM__ALWAYS_INLINE void *mm__new_at_once(mm_heap *heap, mm_type *type, size_t size)
 {
     mm__cache *cache = &heap->cache[type->mm__.cache];
     char *block = MM__CAST(char *, cache->top[-1]);
@@ -1398,7 +1402,13 @@ MM__INLINE void *mm__new(mm_heap *heap, mm_type *type, size_t size)
         memcpy(block, &type->mm__.header, sizeof(mm_header));
         return memset(block + sizeof(mm_header), 0, size);
     }
-    return mm__new_slow(heap, type, size);
+    return NULL;
+}
+
+MM__ALWAYS_INLINE void *mm__new(mm_heap *heap, mm_type *type, size_t size)
+{
+    void *object = mm__new_at_once(heap, type, size);
+    return MM__LIKELY(object != NULL) ? object : mm__new_slow(heap, type, size);
 }
 
 MM__INLINE void mm_incref(const void *object)
@@ -1594,7 +1604,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__RARE __attribute__((cold)) /* small rather than fast */
 #define MM__COLD static __attribute__((unused, noinline, cold))
 #define MM__NOINLINE static __attribute__((unused, noinline))
-#define MM__FLATTENED static inline __attribute__((unused, always_inline))
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
@@ -1602,7 +1611,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__RARE
 #define MM__COLD static
 #define MM__NOINLINE static
-#define MM__FLATTENED static
 #define MM__PREFETCH(p) ((void)0)
 #define MM__PREFETCH_WRITE(p) ((void)0)
 #endif
@@ -4898,9 +4906,12 @@ MM__RARE MM__PRIVATE bool mm__type_flatten(mm_heap *heap, mm_type *type)
     return true;
 }
 
-/* type->mm__.simple is 0, 1 if all slots are MM_SLOT_ONE, or this: and nothing needs
-   to be done at its death. */
+/* type->mm__.simple is 0, 1 if all slots are MM_SLOT_ONE, or one of these: and nothing
+   needs to be done at its death, or it must leave its target's list (>>weak). */
 #define MM__PLAIN 2
+#define MM__LINKED 3
+
+MM__PRIVATE void mm__weakref_dispose(void *object);
 
 /* Whether its references can only lead to objects that are never in a cycle. */
 MM__RARE MM__PRIVATE bool mm__type_acyclic(const mm_type *type)
@@ -4941,6 +4952,8 @@ MM__RARE MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
     type->mm__.tracked = !mm__type_acyclic(type);
     if (type->mm__.simple && !type->finalize && !type->dispose)
         type->mm__.simple = MM__PLAIN;
+    if (type->dispose == mm__weakref_dispose && !type->base)
+        type->mm__.simple = MM__LINKED;
     if (!mm__type_enter(heap, type)) {
         free(type->mm__.all_slots);
         type->mm__.all_slots = NULL;
@@ -5089,6 +5102,7 @@ MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn v
 
 MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object);
 MM__PRIVATE void mm__weak_died(mm__heap *h, void *object);
+MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref);
 MM__PRIVATE void mm__gc_auto(mm__heap *h);
 MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h);
 MM__PRIVATE void mm__gc_bytes(mm__heap *h);
@@ -5539,27 +5553,30 @@ MM__INLINE bool mm__is_busy(const mm__heap *h)
     return any != 0;
 }
 
-/* A plain young object that holds nothing dies here, in a few instructions. False: it
-   takes more than that. */
+/* A plain young object that holds nothing dies here, in a few instructions, as does a
+   weak reference. False: it takes more than that. */
 MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
-    const uint32_t gone = mm__kind(0, MM__F_DEAD, MM__GC_GONE);
+    const uint32_t longer = mm__kind(0, MM__F_WEAK | MM__F_POOLED, MM__GC_OLD);
     uint32_t       kind = mm__header_kind(header);
     size_t         unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
-    mm__cache     *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
-    void         **top = cache->top;
-    if ((kind & mm__kind(0, MM__F_WEAK | MM__F_POOLED, MM__GC_OLD)) ||
-        type->mm__.simple != MM__PLAIN || mm__is_busy(h) || top == cache->limit)
+    mm__cache     *cache;
+    void         **top;
+    if ((kind & longer) || type->mm__.simple < MM__PLAIN || mm__is_busy(h))
         return false;
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++)
         if (mm__load((char *)object + type->mm__.ref_offsets[i])) return false;
+    cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
+    top = cache->top;
+    if (MM__UNLIKELY(top == cache->limit)) return false;
     if (kind & mm__kind(0, MM__F_TRACKED, 0))
         h->front.credit += h->front.credit < h->gc.credit_end;
-    mm__header_set_kind(header, kind | gone);
+    mm__header_set_kind(header, kind | mm__kind(0, MM__F_DEAD, MM__GC_GONE));
     *top = header;
     cache->top = top + 1;
+    if (type->mm__.simple == MM__LINKED) mm__weak_unlink(h, (mm_weakref *)object);
     return true;
 }
 
@@ -5662,8 +5679,6 @@ struct mm_finalizer {
     mm_finalizer  *older, *newer;
     bool           alive, atexit;
 };
-
-MM__PRIVATE void mm__weakref_dispose(void *object);
 
 static const mm_slot mm__weakref_slots[] = {MM_REF(mm_weakref, owned)};
 
@@ -6291,7 +6306,7 @@ MM__COLD void mm__count_short(mm__heap *h, const void *object, uint64_t n)
 }
 
 /* Held from outside: the references counted do not explain its count. */
-MM__FLATTENED bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
+MM__ALWAYS_INLINE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
                             uint8_t byte)
 {
     uint32_t rc = mm__header_of(object)->rc;
@@ -8189,15 +8204,13 @@ MM__PRIVATE size_t mm__weak_home(const mm__weak *weak, const void *object)
     return (size_t)(x >> 24) & (weak->capacity - 1);
 }
 
+/* The entry of an object that has MM__F_WEAK. */
 MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object)
 {
     const mm__weak *weak = &h->weak;
-    size_t i;
-    if (weak->capacity == 0) return NULL;
-    for (i = mm__weak_home(weak, object); weak->entry[i].object;
-         i = (i + 1) & (weak->capacity - 1))
-        if (weak->entry[i].object == object) return &weak->entry[i];
-    return NULL;
+    size_t i = mm__weak_home(weak, object);
+    while (weak->entry[i].object != object) i = (i + 1) & (weak->capacity - 1);
+    return &weak->entry[i];
 }
 
 MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
@@ -8257,12 +8270,11 @@ MM__RARE MM__NOINLINE bool mm__weak_room(mm__heap *h)
     return weak->used * 3 < weak->capacity || mm__weak_grow(h);
 }
 
-/* The object's entry, made if need be. NULL: no memory. */
-MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
+/* An entry for an object that has none. NULL: no memory. */
+MM__RARE MM__NOINLINE mm__weak_entry *mm__weak_add(mm__heap *h, void *object)
 {
     mm__weak       *weak = &h->weak;
     mm__weak_entry *e;
-    if (mm__header_of(object)->flags & MM__F_WEAK) return mm__weak_find(h, object);
     if (weak->used * 3 >= weak->capacity * 2 && !mm__weak_room(h)) return NULL;
     e = mm__weak_vacancy(weak, object);
     e->refs = NULL;
@@ -8271,6 +8283,12 @@ MM__PRIVATE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
     weak->used++;
     mm__header_of(object)->flags |= MM__F_WEAK;
     return e;
+}
+
+MM__INLINE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
+{
+    return mm__header_of(object)->flags & MM__F_WEAK ? mm__weak_find(h, object)
+                                                     : mm__weak_add(h, object);
 }
 
 /* -- places of handles -- */
@@ -8325,17 +8343,20 @@ MM__PRIVATE mm_weakref *mm__weak_shared(const mm__weak_entry *e)
     return mm__weakref_dying(first) || mm__in_trash(first) ? NULL : first;
 }
 
-MM__PRIVATE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
+MM__INLINE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
 {
-    mm_weakref *before = ref->callback ? mm__weak_shared(e) : NULL;
-    ref->prev = before;
-    ref->next = before ? before->next : e->refs;
-    if (ref->next) ref->next->prev = ref;
-    if (before)
-        before->next = ref;
-    else
-        e->refs = ref;
+    mm_weakref *before = NULL, *next = e->refs;
     ref->target = e->object;
+    if (next == NULL) {
+        e->refs = ref;
+        return;
+    }
+    if (ref->callback && !next->callback && (before = mm__weak_shared(e)) != NULL)
+        next = before->next;
+    ref->prev = before;
+    ref->next = next;
+    if (next) next->prev = ref;
+    *(before ? &before->next : &e->refs) = ref;
 }
 
 /* Take a reference out of its target's list; the entry stays. Keeps W1. */
@@ -8465,7 +8486,7 @@ MM__PRIVATE bool mm__weak_allowed(mm_heap *heap, const void *target)
     return true;
 }
 
-MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
+MM__RARE MM__NOINLINE mm_weakref *mm__weakref_make(mm_type *type, void *target,
                                          mm_weak_fn callback, void *user, bool owning)
 {
     mm_heap        *heap = target ? mm_heap_of(target) : NULL;
@@ -8502,6 +8523,20 @@ MM__PRIVATE mm_weakref *mm__weakref_make(mm_type *type, void *target,
 
 MM_API mm_weakref *mm_weakref_new(void *target, mm_weak_fn callback, void *user)
 {
+    const int   known = MM__F_WEAK, dying = MM__F_DEAD | MM__F_TRASH;
+    mm_heap    *heap;
+    mm_weakref *ref = NULL;
+    if (target && callback &&
+        (mm__header_of(target)->flags & (known | dying)) == known) {
+        heap = mm_heap_of(target);
+        ref = (mm_weakref *)mm__new_at_once(heap, &mm__weakref_type, sizeof *ref);
+        if (MM__LIKELY(ref != NULL)) {
+            ref->callback = callback;
+            ref->user = user;
+            mm__weak_link(mm__weak_find(mm__H(heap), target), ref);
+            return ref;
+        }
+    }
     return mm__weakref_make(&mm__weakref_type, target, callback, user, false);
 }
 
@@ -11421,7 +11456,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__DEATHS
 #undef MM__DEATH_DEPTH
 #undef MM__FEW_SUSPECTS
-#undef MM__FLATTENED
+#undef MM__ALWAYS_INLINE
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT
@@ -11441,6 +11476,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__PAGES
 #undef MM__PART
 #undef MM__PLAIN
+#undef MM__LINKED
 #undef MM__POISON
 #undef MM__POOL_SIZE
 #undef MM__PREFETCH

@@ -63,6 +63,10 @@ programs() {
     link_and_run "$@" "a type shared by two files" shared_a shared_b
     link_and_run "$@" "two private copies (MEMMGR_STATIC)" static_a static_b
     link_and_run "$@" "assertions off (NDEBUG)" implementation:-DNDEBUG program:-DNDEBUG
+    for level in -O1 -O2 -O3 -Os; do
+        link_and_run "$@" "a type named by mm_new alone, $level" implementation \
+            types:$level types:-DMAIN
+    done
     link_and_run "$@" "small profile" implementation:-DMEMMGR_SMALL=1 \
         program:-DMEMMGR_SMALL=1
     link_and_run "$@" "small header, large implementation: refused" \
