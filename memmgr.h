@@ -1275,14 +1275,13 @@ enum {
 };
 
 typedef struct mm__cache { void **top, **limit; } mm__cache;
-typedef struct mm__place { void *object; uint32_t generation, next; } mm__place;
+typedef struct mm__place { void *object; uint64_t handle; } mm__place;
 
 struct mm_heap {
     int64_t    credit; /* tracked objects until the next automatic collection     */
-    mm__place *places; /* of handles; that of no object has one that is dead      */
-    uint64_t   place_count;
+    mm__place *places;  /* of handles, or one that finds nothing: see mm__handle_slow */
+    uint64_t   place_mask;
     uint64_t   moved;   /* references, which may close a cycle without a decref    */
-    uint64_t   barrier; /* an old collection must hear of what is found by handles */
     uint64_t   checked; /* debugging: pointers must not be trusted                */
     mm__cache  cache[MM__CACHES];
 };
@@ -1319,6 +1318,7 @@ MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
 MM_API bool     mm__barrier(void *object);
+MM_API void    *mm__handle_slow(const mm_heap *heap, mm_handle handle);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
 
@@ -1502,22 +1502,28 @@ MM__INLINE void *mm_weakref_get(const mm_weakref *ref)
     return mm__revive(ref->target);
 }
 
+MM__INLINE bool mm__handle_finds(const mm__place *place, mm_handle handle)
+{
+    return MM__LIKELY(place->handle == handle &&
+                      !(mm__header_of(place->object)->flags & MM__F_DEAD));
+}
+
 MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle)
 {
-    uint64_t i = handle >> 32;
-    const mm__place *place;
-    if (i >= heap->place_count) return NULL;
-    place = &heap->places[i];
-    if (place->generation != (uint32_t)handle ||
-        (mm__header_of(place->object)->flags & MM__F_DEAD))
-        return NULL;
-    return !heap->barrier || mm__barrier(place->object) ? place->object : NULL;
+    const mm__place *place = &heap->places[(handle >> 32) & heap->place_mask];
+    if (mm__handle_finds(place, handle)) return place->object;
+    return mm__handle_slow(heap, handle);
 }
 
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
 {
-    void *object = mm_handle_borrow(heap, handle);
-    mm_incref(object);
+    const mm__place *place = &heap->places[(handle >> 32) & heap->place_mask];
+    void *object = place->object;
+    if (!mm__handle_finds(place, handle)) {
+        object = mm__handle_slow(heap, handle);
+        if (object == NULL) return NULL;
+    }
+    if (!MM__LIKELY((int32_t)++mm__header_of(object)->rc >= 0)) mm__incref_slow(object);
     return object;
 }
 
@@ -2705,8 +2711,9 @@ typedef struct mm__weak_entry {
 typedef struct mm__weak {
     mm__weak_entry *entry;     /* open addressing by object                        */
     size_t   capacity, used;
+    mm__place *places;         /* of handles; that of no object has nobody         */
+    size_t   place_count, place_capacity; /* the latter 0 or 2^n                   */
     uint64_t free_place;       /* plus 1: list of places to use again              */
-    uint64_t place_capacity;
     mm_finalizer *oldest, *newest; /* all that are alive, in order of registration */
 } mm__weak;
 
@@ -2795,6 +2802,8 @@ struct mm__heap {
     size_t   dying_budget, pending_free;
 
     mm_header  nobody[2];       /* of a dead object that stands for none          */
+    mm__place  nowhere;         /* its place                                      */
+    bool       barrier;         /* an old collection must hear of what is found   */
 
     mm__gc     gc;
     mm__weak   weak;
@@ -7166,6 +7175,7 @@ MM__RARE MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpoo
 }
 
 MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on);
+MM__PRIVATE void mm__handles_show(mm__heap *h);
 MM__PRIVATE void mm__gc_tell(mm__heap *h, bool stop, int generation, size_t collected);
 
 MM__PRIVATE void mm__trial_begin(mm__heap *h, mm__trial *t, mm__set set, bool sliced);
@@ -7558,7 +7568,8 @@ MM__RARE MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 {
     for (uint32_t i = 0; i < h->arena_count; i++)
         if (mm__arena_tracked(h->arenas[i])) h->arenas[i]->head.barrier = on;
-    h->front.barrier = on;
+    h->barrier = on;
+    mm__handles_show(h);
 }
 
 MM__RARE MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
@@ -8180,7 +8191,7 @@ MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
    objects with MM__F_WEAK only; the others never look here. A finalize callback is a
    weak reference with more fields, so that one list has all in order.
 
-   A handle is an index into heap->places and the generation of that place. The
+   A handle is an index into `places` and the generation of that place. The
    generation rises when the object dies; a place whose 32 bits are used up is never
    used again. So a handle cannot find a later object.
 
@@ -8193,7 +8204,11 @@ MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
          dead itself; then newest to oldest
      W4  all references to an object are dead before the first callback runs
      W5  nothing here allocates when an object dies
-     W6  places[entry->place - 1].object is the entry's object
+     W6  places[entry->place - 1] has the entry's object and its handle; a place
+         without an object has nobody, who is dead, a link and its next generation
+     W7  heap->front.places is places, of 2^n items; or nowhere, so that all handles
+         take the slow path: while there are none, and during an old collection in
+         slices
    ============================================================================ */
 
 /* -- the table: open addressing, linear probing, backward shift on removal -- */
@@ -8293,37 +8308,58 @@ MM__INLINE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
 
 /* -- places of handles -- */
 
+/* What the inline half looks at: nothing while a barrier is up, by W7. */
+MM__PRIVATE void mm__handles_show(mm__heap *h)
+{
+    bool show = h->weak.place_capacity && !h->barrier;
+    h->front.places = show ? h->weak.places : &h->nowhere;
+    h->front.place_mask = show ? h->weak.place_capacity - 1 : 0;
+}
+
+/* A handle that the inline half did not find: stale, invented, or behind a barrier. */
+MM_API void *mm__handle_slow(const mm_heap *heap, mm_handle handle)
+{
+    const mm__heap  *h = mm__H(heap);
+    const mm__place *place;
+    if (!h->barrier || handle >> 32 >= h->weak.place_count) return NULL;
+    place = &h->weak.places[handle >> 32];
+    if (!mm__handle_finds(place, handle) || !mm__barrier(place->object)) return NULL;
+    return place->object;
+}
+
 /* The place's handle finds nothing from now on. */
 MM__PRIVATE void mm__place_release(mm__heap *h, uint64_t place)
 {
-    mm__place *p = &h->front.places[place - 1];
+    mm__place *p = &h->weak.places[place - 1];
+    uint32_t   generation = (uint32_t)p->handle + 1;
     p->object = &h->nobody[1];
-    if (++p->generation == 0) return; /* used up */
-    p->next = (uint32_t)h->weak.free_place;
-    h->weak.free_place = place;
+    p->handle = h->weak.free_place << 32 | generation;
+    if (generation) h->weak.free_place = place; /* else it is used up */
 }
 
 MM__PRIVATE uint64_t mm__place_acquire(mm__heap *h, void *object)
 {
-    mm__weak *weak = &h->weak;
-    uint64_t  place = weak->free_place;
+    mm__weak  *weak = &h->weak;
+    uint64_t   place = weak->free_place;
+    uint32_t   generation = 1;
+    mm__place *p;
     if (place) {
-        weak->free_place = h->front.places[place - 1].next;
+        generation = (uint32_t)weak->places[place - 1].handle;
+        weak->free_place = weak->places[place - 1].handle >> 32;
     } else {
-        size_t capacity = (size_t)weak->place_capacity;
-        if (h->front.place_count >= UINT32_MAX) {
+        if (weak->place_count >= UINT32_MAX) {
             mm__fail(&h->front, MM_ERR_LIMIT, "2^32 handles are in use");
             return 0;
         }
-        if (!mm__array_reserve(h, (void **)(void *)&h->front.places,
-                               (size_t)h->front.place_count, &capacity,
-                               sizeof(mm__place)))
+        if (!mm__array_reserve(h, (void **)(void *)&weak->places, weak->place_count,
+                               &weak->place_capacity, sizeof(mm__place)))
             return 0;
-        weak->place_capacity = capacity;
-        place = ++h->front.place_count;
-        h->front.places[place - 1].generation = 1;
+        mm__handles_show(h);
+        place = ++weak->place_count;
     }
-    h->front.places[place - 1].object = object;
+    p = &weak->places[place - 1];
+    p->object = object;
+    p->handle = (place - 1) << 32 | generation;
     return place;
 }
 
@@ -8623,7 +8659,7 @@ MM_API mm_handle mm_handle_of(void *object)
         if (e->refs == NULL) mm__weak_remove(h, e);
         return 0;
     }
-    return (e->place - 1) << 32 | h->front.places[e->place - 1].generation;
+    return h->weak.places[e->place - 1].handle;
 }
 
 MM_API bool mm_handle_valid(const mm_heap *heap, mm_handle handle)
@@ -8722,7 +8758,7 @@ MM__PRIVATE void mm__finalizers_at_exit(mm__heap *h)
     while (h->weak.newest) mm_finalizer_detach(h->weak.newest);
 }
 
-/* W1..W3, W6. */
+/* W1..W3, W6, W7. */
 MM__PRIVATE bool mm__check_weak(mm__heap *h)
 {
     bool   ok = true;
@@ -8736,9 +8772,12 @@ MM__PRIVATE bool mm__check_weak(mm__heap *h)
         for (mm_weakref *ref = e->refs, *prev = NULL; ref; prev = ref, ref = ref->next)
             if (ref->target != e->object || ref->prev != prev)
                 ok = mm__broken(h, "W1", ref);
-        if (e->place && h->front.places[e->place - 1].object != e->object)
+        if (e->place && (h->weak.places[e->place - 1].object != e->object ||
+                         h->weak.places[e->place - 1].handle >> 32 != e->place - 1))
             ok = mm__broken(h, "W6", e->object);
     }
+    if ((h->front.places == h->weak.places) != (h->weak.place_capacity && !h->barrier))
+        ok = mm__broken(h, "W7", h->front.places);
     return used == h->weak.used ? ok : mm__broken(h, "W2", h->weak.entry);
 }
 
@@ -10421,6 +10460,8 @@ MM__PRIVATE void mm__heap_configure(mm__heap *h, const mm_heap_desc *desc)
     h->sink = MM__LIVE;
     h->valgrind = MM__VG_RUNNING;
     h->nobody[0].flags = MM__F_DEAD;
+    h->nowhere.object = &h->nobody[1];
+    mm__handles_show(h);
     h->zone = desc->debug >= 2 || MM__ASAN || h->valgrind ? 16 : 0;
     h->front.checked = h->debug || h->zone;
     h->cached = !h->debug && !h->zone && !desc->gc_stress;
@@ -10874,8 +10915,8 @@ MM__RARE MM__PRIVATE void mm__heap_unmap(mm__heap *h)
     if (h->weak.capacity)
         mm__give_back(h, h->weak.entry, h->weak.capacity * sizeof *h->weak.entry);
     if (h->weak.place_capacity)
-        mm__give_back(h, h->front.places,
-                      (size_t)h->weak.place_capacity * sizeof(mm__place));
+        mm__give_back(h, h->weak.places,
+                      h->weak.place_capacity * sizeof(mm__place));
     if (h->gc.garbage_capacity)
         mm__give_back(h, h->gc.garbage, h->gc.garbage_capacity * sizeof(void *));
     if (h->gc.callback_capacity)

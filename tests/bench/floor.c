@@ -166,10 +166,13 @@ static void run_count(bool ours)
 
 enum { HANDLES = 1024 };
 
-static Thing *things[HANDLES];
+/* An array that can grow, as the table of handles can. */
+static struct {
+    Thing **items;
+    size_t count;
+} things;
 static mm_handle handles[HANDLES];
 static uint32_t index_of[HANDLES];
-static size_t thing_count = HANDLES;
 
 BENCH_NOINLINE static void handle_borrows(size_t count)
 {
@@ -183,7 +186,7 @@ BENCH_NOINLINE static void array_loads(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         size_t k = index_of[i % HANDLES];
-        Thing *p = k < thing_count ? things[k] : NULL;
+        Thing *p = k < things.count ? things.items[k] : NULL;
         BENCH_KEEP(p);
     }
 }
@@ -201,7 +204,7 @@ BENCH_NOINLINE static void array_gets(size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         size_t k = index_of[i % HANDLES];
-        Thing *p = k < thing_count ? things[k] : NULL;
+        Thing *p = k < things.count ? things.items[k] : NULL;
         mm_incref(p);
         BENCH_KEEP(p);
         mm_decref(p);
@@ -212,17 +215,21 @@ static void run_handle(bool ours)
 {
     const uint32_t *order = bench_permutation(HANDLES);
     memcpy(index_of, order, sizeof index_of);
+    things.items = calloc(HANDLES, sizeof *things.items);
+    BENCH_REQUIRE(things.items != NULL);
+    things.count = HANDLES;
     for (size_t i = 0; i < HANDLES; i++) {
-        things[i] = mm_new(heap, Thing);
-        BENCH_REQUIRE(things[i] != NULL);
+        things.items[i] = mm_new(heap, Thing);
+        BENCH_REQUIRE(things.items[i] != NULL);
     }
     for (size_t i = 0; i < HANDLES; i++) {
-        handles[i] = mm_handle_of(things[index_of[i]]);
-        BENCH_REQUIRE(mm_handle_borrow(heap, handles[i]) == things[index_of[i]]);
+        handles[i] = mm_handle_of(things.items[index_of[i]]);
+        BENCH_REQUIRE(mm_handle_borrow(heap, handles[i]) == things.items[index_of[i]]);
     }
     measure("handle_borrow", bench_count(2000000), ours ? handle_borrows : array_loads);
     measure("handle_get", bench_count(2000000), ours ? handle_gets : array_gets);
-    for (size_t i = 0; i < HANDLES; i++) mm_decref(things[i]);
+    for (size_t i = 0; i < HANDLES; i++) mm_decref(things.items[i]);
+    free(things.items);
 }
 
 int main(int argc, char **argv)
