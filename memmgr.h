@@ -1318,6 +1318,7 @@ MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
 MM_API bool     mm__barrier(void *object);
+MM_API bool     mm__found_slow(void *object);
 MM_API void    *mm__handle_slow(const mm_heap *heap, mm_handle handle);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
@@ -1484,10 +1485,12 @@ MM__INLINE void *mm__take(void *slot)
 }
 
 /* An object was found without a reference to it: is it alive? The collector hears. */
+/* Two tests, one branch. */
 MM__INLINE bool mm__found(void *object)
 {
-    if (mm__header_of(object)->flags & MM__F_DEAD) return false;
-    return !mm__arena_of(object)->barrier || mm__barrier(object);
+    uint32_t look = (mm__header_of(object)->flags & MM__F_DEAD) |
+                    mm__arena_of(object)->barrier;
+    return MM__LIKELY(look == 0) || mm__found_slow(object);
 }
 
 MM__INLINE void *mm__revive(void *object)
@@ -2674,7 +2677,7 @@ typedef struct mm__gc_callback {
 typedef struct mm__gc {
     int64_t  credit_end;          /* count 0 is this less heap.credit              */
     int      threshold[3], count1, count2;
-    bool     enabled, unverified;
+    bool     enabled, unverified, freezes; /* the last: something may be frozen    */
     uint32_t pause_us;
     uint64_t long_lived_total, long_lived_pending;
     uint64_t promoted, suspects;  /* since the last full collection: new old objects,
@@ -6328,31 +6331,41 @@ MM__ALWAYS_INLINE bool mm__held(mm__heap *h, const mm__trial *t, const void *obj
 
 #define MM__PREFETCHED 8
 
-MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, void *object);
+/* Objects from the mark stack, fetched ahead. */
+typedef struct mm__ahead { char *object[MM__PREFETCHED]; size_t first, n; } mm__ahead;
 
-/* Mark what the stack holds, or count, for a closure; objects are fetched ahead.
-   False: out of budget. */
+MM__INLINE char *mm__ahead_next(mm__heap *h, mm__trial *t, mm__ahead *ahead)
+{
+    char *object;
+    while (ahead->n < MM__PREFETCHED &&
+           (object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
+        MM__PREFETCH(object - sizeof(mm_header));
+        ahead->object[(ahead->first + ahead->n++) % MM__PREFETCHED] = object;
+    }
+    if (ahead->n == 0) return NULL;
+    ahead->n--;
+    return ahead->object[ahead->first++ % MM__PREFETCHED];
+}
+
+MM__INLINE void mm__ahead_stop(mm__heap *h, mm__trial *t, mm__ahead *ahead)
+{
+    while (ahead->n)
+        mm__stack_push(h, &t->marks,
+                       ahead->object[(ahead->first + --ahead->n) % MM__PREFETCHED]);
+}
+
+/* Mark what the stack holds. False: out of budget. */
 MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
-    char    *ahead[MM__PREFETCHED];
-    size_t   first = 0, n = 0;
-    for (;;) {
-        char *object;
-        while (n < MM__PREFETCHED && (object = (char *)mm__stack_pop(h, &t->marks))) {
-            MM__PREFETCH(object - sizeof(mm_header));
-            ahead[(first + n++) % MM__PREFETCHED] = object;
-        }
-        if (n == 0) return true;
-        object = ahead[first++ % MM__PREFETCHED];
-        n--;
-        if (t->phase == MM__COUNT)
-            mm__closure_scan(h, t, object);
-        else if (!(mm__header_of(object)->gc & MM__GC_GONE))
+    mm__ahead ahead = {{NULL}, 0, 0};
+    char     *object;
+    while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
+        if (!(mm__header_of(object)->gc & MM__GC_GONE))
             mm__mark_object(h, t, object, mm_type_of(object));
-        if (mm__out_of_budget(t, t->set == MM__SET_CLOSURE ? 3 : 1)) break; /* misses */
+        if (mm__out_of_budget(t, 1)) break;
     }
-    while (n) mm__stack_push(h, &t->marks, ahead[(first + --n) % MM__PREFETCHED]);
-    return false;
+    mm__ahead_stop(h, t, &ahead);
+    return object == NULL;
 }
 
 /* A reference from `object`, where the walk is: those ahead of it are only marked. */
@@ -6946,6 +6959,12 @@ MM__RARE MM_API bool mm__barrier(void *object)
     return !mm__condemned(t, object);
 }
 
+MM__RARE MM_API bool mm__found_slow(void *object)
+{
+    if (mm__header_of(object)->flags & MM__F_DEAD) return false;
+    return !mm__arena_of(object)->barrier || mm__barrier(object);
+}
+
 /* The object is freed by count: no trial may think of it any more. */
 MM__RARE MM__PRIVATE void mm__trial_forget(mm__heap *h, void *object)
 {
@@ -7080,70 +7099,111 @@ MM__RARE MM__PRIVATE void mm__found_word(mm__heap *h, mm__trial *t, mm__bpool *p
    too large, what was not looked at yet counts as outside, and holds what it refers to.
    All else is as in an old trial in slices. */
 
-MM__PRIVATE void mm__closure_add(mm__heap *h, mm__trial *t, void *object, uint8_t n)
+/* A suspect becomes a member and is one no more. False: it is frozen, and outside. */
+MM__PRIVATE bool mm__closure_unquiet(mm__heap *h, mm__bpool *pool, size_t x,
+                                     mm_header *header)
 {
-    mm__bpool *pool = mm__pool_at(mm__A(object), object);
-    uint32_t   i = mm__index_in(mm__A(object), object);
-    uint64_t   bit = UINT64_C(1) << (i & 63), *suspect;
-    if (mm__table(pool, MM__FROZEN)[i / 64] & bit) {
+    uint64_t bit = UINT64_C(1) << (x & 63);
+    uint64_t *word = &mm__table(pool, MM__SUSPECT)[x / 64];
+    if (mm__table(pool, MM__FROZEN)[x / 64] & bit) return false;
+    if ((*word & bit) && !(mm__table(pool, MM__YOUNG1)[x / 64] & bit) && h->gc.untried)
+        h->gc.untried--;
+    *word &= ~bit;
+    header->gc &= (uint8_t)~MM__GC_QUIET;
+    return true;
+}
+
+/* The object, number x of its pool, is a member, to which n references were found. */
+MM__INLINE void mm__closure_add(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t x,
+                                void *object, uint8_t n)
+{
+    mm_header *header = mm__header_of(object);
+    if (((header->gc & MM__GC_QUIET) || h->gc.freezes) &&
+        !mm__closure_unquiet(h, pool, x, header)) {
         t->outside++;
         return;
     }
-    suspect = &mm__table(pool, MM__SUSPECT)[i / 64];
-    if ((*suspect & bit) && !(mm__table(pool, MM__YOUNG1)[i / 64] & bit) &&
-        h->gc.untried)
-        h->gc.untried--;
-    *suspect &= ~bit;
-    mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
-    mm__bytes(pool, 0)[i] = (uint8_t)(t->low + n);
+    mm__bytes(pool, 0)[x] = (uint8_t)(t->low + n);
     if (pool->touched_sum == 0) {
         pool->next_touched = h->gc.touched_pools;
         h->gc.touched_pools = pool;
     }
-    pool->touched_sum |= UINT64_C(1) << i / 64;
+    pool->touched_sum |= UINT64_C(1) << x / 64;
     t->members++;
     mm__stack_push(h, &t->marks, object);
 }
 
-MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, void *child)
+/* A reference from a member; the child's byte is in the pool. */
+MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                uint8_t *byte, void *child)
 {
-    uint8_t *byte = mm__byte(child);
     if (*byte != 0)
         mm__count_at(h, t, t->low, byte, child);
     else if ((mm__header_of(child)->flags & MM__F_DEAD) || mm__is_immortal(child))
         t->outside++;
     else
-        mm__closure_add(h, t, child, 1);
+        mm__closure_add(h, t, pool, (size_t)(byte - mm__bytes(pool, 0)), child, 1);
+}
+
+MM__PRIVATE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
+{
+    mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
 }
 
 MM__PRIVATE void mm__closure_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__closure_ref(c->heap, c->trial, child);
+    mm__closure_far(c->heap, c->trial, child);
 }
 
-MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, void *object)
+/* What a member refers to, `near` being at its pool. */
+MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                  const mm__near *near, char *object)
 {
     const mm_type *type = mm_type_of(object);
     mm__context    context = {h, t};
-    if ((uint8_t)(*mm__byte(object) - t->low) > MM__SATURATED) return;
-    if (t->members > t->limit) t->cut = true;
-    if (t->cut) return;
     if (!type->mm__.simple) {
         if (!mm__large_later(h, t, object, type))
             mm__visit_refs(object, type, mm__closure_visit, &context);
         return;
     }
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void *child = mm__load((char *)object + type->mm__.ref_offsets[i]);
-        if (child) mm__closure_ref(h, t, child);
+        void     *child = mm__load(object + type->mm__.ref_offsets[i]);
+        uintptr_t offset = (uintptr_t)child - near->base;
+        if (MM__LIKELY(offset < near->size))
+            mm__closure_ref(h, t, pool, near->bytes + (offset * near->scale >> 40),
+                            child);
+        else if (child)
+            mm__closure_far(h, t, child);
     }
+}
+
+/* Find and count what the members on the stack lead to. False: out of budget. */
+MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
+{
+    mm__ahead  ahead = {{NULL}, 0, 0};
+    mm__near   near = {0, 0, 0, NULL};
+    mm__bpool *pool = NULL;
+    char      *object;
+    while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
+        if ((uintptr_t)object - near.base >= near.size) {
+            pool = mm__pool_at(mm__A(object), object);
+            near = mm__near_to(pool);
+        }
+        if (t->members > t->limit) t->cut = true;
+        if (!t->cut &&
+            (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED)
+            mm__closure_scan(h, t, pool, &near, object);
+        if (mm__out_of_budget(t, 2)) break; /* they are all over the place */
+    }
+    mm__ahead_stop(h, t, &ahead);
+    return object == NULL;
 }
 
 MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
 {
     do {
-        if (!mm__mark_pending(h, t)) return false;
+        if (!mm__closure_pending(h, t)) return false;
         if (!mm__large_pending(h, t)) return false;
     } while (t->marks.chunk);
     if (t->marks.overflowed) t->cut = true;
@@ -7165,11 +7225,14 @@ MM__RARE MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpoo
     uint64_t rest = mm__table(pool, MM__SUSPECT)[w] & ~mm__table(pool, MM__FREE)[w];
     size_t   n = 0;
     for (; rest; rest &= rest - 1, n++) {
-        void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
-        const mm_header *header = mm__header_of(object);
-        if (!(header->flags & MM__F_DEAD) && !(header->gc & MM__GC_GONE) &&
-            *mm__byte(object) == 0)
-            mm__closure_add(h, t, object, 0);
+        size_t x = w * 64 + mm__ctz(rest);
+        void  *object = mm__object_at(h, pool, x);
+        mm_header *header = mm__header_of(object);
+        if ((header->flags & MM__F_DEAD) || (header->gc & MM__GC_GONE) ||
+            *mm__byte(object) != 0)
+            continue;
+        header->gc |= MM__GC_QUIET; /* as a suspect should be */
+        mm__closure_add(h, t, pool, x, object, 0);
     }
     return n;
 }
@@ -7969,6 +8032,7 @@ MM_API void mm_gc_freeze(mm_heap *heap)
     if (h->busy.trial) mm__old_slice(h, SIZE_MAX, 0);
     mm__flush_tracked(h);
     mm__each_word(h, mm__freeze_word, NULL);
+    h->gc.freezes = true;
     mm__young_tidy(h);
     h->gc.long_lived_total = h->gc.long_lived_pending = 0;
 }
@@ -7996,6 +8060,7 @@ MM_API void mm_gc_unfreeze(mm_heap *heap)
     if (h->busy.trial) mm__old_slice(h, SIZE_MAX, 0);
     mm__flush_tracked(h);
     mm__each_word(h, mm__unfreeze_word, NULL);
+    h->gc.freezes = false;
 }
 
 MM_API size_t mm_gc_get_freeze_count(const mm_heap *heap)

@@ -88,7 +88,7 @@ fi
 
 # The barriers of the mutator: references that move, are found, are dropped.
 control take-barrier '/^MM__INLINE void \*mm__take(/,/^}/s/.*mm__barrier(p);.*//'
-control weak-barrier '/^MM__INLINE bool mm__found(/,/^}/s/!*mm__arena_of(object)->barrier || mm__barrier(object)/true/'
+control weak-barrier '/^MM__INLINE bool mm__found(/,/^}/s/mm__arena_of(object)->barrier/0/'
 control handle-barrier '/^MM_API void \*mm__handle_slow(/,/^}/s/ || !mm__barrier(place->object)//'
 control decref-barrier '/^MM__PRIVATE void mm__suspect(/,/^}/s/.*mm__blacken(h, object);//'
 control death-barrier '/^MM__NOINLINE void mm__die(/,/^}/s/.*mm__blacken(h, object);//'
@@ -98,10 +98,10 @@ control birth-barrier '/^MM__PRIVATE void mm__blocks_left_pool(/,/^}/s/= MM__LIV
 control recheck '/void mm__recondemn_word(/,/^}/s/live = mask & ~mm__not_live(bytes)/live = 0/'
 control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAKEN: case MM__CALL: return true;/'
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
-control large-counts '/^MM__FLATTENED bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
+control large-counts '/^MM__ALWAYS_INLINE bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
 control suspects '/^MM__PRIVATE void mm__suspect_old(/,/^}/s/h->gc.suspects++;/(void)0;/'
-control closure-quiet '/^MM__PRIVATE void mm__closure_add(/,/^}/s/.*~MM__GC_QUIET;//'
-control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, object, 0)/closure_add(h, t, object, 1)/'
+control closure-quiet '/^MM__PRIVATE bool mm__closure_unquiet(/,/^}/s/.*~MM__GC_QUIET;//'
+control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, pool, x, object, 0)/closure_add(h, t, pool, x, object, 1)/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
