@@ -20,6 +20,8 @@
 
 /* The compiler must assume that p is used and that any memory has changed. */
 #define BENCH_KEEP(p)  __asm__ volatile("" : "+r"(p) : : "memory")
+/* The same, but p itself is what it was. */
+#define BENCH_SEEN(p)  __asm__ volatile("" : : "r"(p) : "memory")
 #define BENCH_NOINLINE __attribute__((noinline))
 #define BENCH_UNUSED   __attribute__((unused))
 
