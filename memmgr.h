@@ -2652,12 +2652,15 @@ typedef struct mm__trial {
     bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
     bool       cut;         /* a closure that was not followed to its end          */
     bool       rescued;     /* something was found live since CONDEMN began         */
+    bool       shaped;      /* some of the trash is more than slots                 */
     int        generation;
     mm__cursor at;
     mm__stack  marks, large; /* large: objects with too many references for one go  */
     void      *part_of;     /* the one of those being looked at, and how far        */
     size_t     part_slot, part_index;
-    size_t     members, limit, trash, found, outside, resurrected;
+    size_t     members, limit, trash, found, resurrected;
+    size_t     outside;     /* references from members that others than members get */
+    size_t     balance;     /* young: those that live ones get, less those they hold */
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
 } mm__trial;
@@ -5723,7 +5726,8 @@ static mm_type mm__finalizer_type = {
       weaken     all weak references into the trash die; then callbacks run
       finalize   each once, graph intact; if one ran, the trash is counted and
                  marked again by itself, and what came back is let go
-      clear      references from the trash to the outside are dropped
+      clear      references from the trash to the outside are dropped; left out if the
+                 counts say that there are none
       dispose    disposers; then all memory goes, a bitmap word at a time
 
    Young trials (generation 0, or 0 and 1) run whole. The old trial runs whole or in
@@ -6193,10 +6197,14 @@ MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, s
         char      *object = first + i * size;
         mm_header *header = mm__header_of(object);
         MM__PREFETCH(object + MM__AHEAD);
-        if (bytes[i] == MM__LIVE) continue;
+        if (bytes[i] == MM__LIVE) { /* its references are outside */
+            t->outside++;
+            continue;
+        }
         if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
-            if (header->flags & MM__F_DEAD) {
-                bytes[i] = MM__LIVE; /* waits to be freed: its references are outside */
+            if (header->flags & MM__F_DEAD) { /* waits to be freed */
+                bytes[i] = MM__LIVE;
+                t->outside++;
                 continue;
             }
             type = mm__type_at(header->type);
@@ -6231,10 +6239,20 @@ MM__PRIVATE uint64_t mm__position(const void *object)
     return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
 }
 
+/* A member to which n references were counted is live. */
+MM__INLINE void mm__mark_balance(mm__trial *t, uint8_t n)
+{
+    t->balance += n;
+    if (MM__UNLIKELY(n == MM__SATURATED)) t->outside++; /* n is not all of it */
+}
+
 MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *child)
 {
-    if ((uint8_t)(*byte - t->low) > MM__SATURATED) return;
+    uint8_t n = (uint8_t)(*byte - t->low);
+    t->balance--;
+    if (n > MM__SATURATED) return;
     *byte = MM__LIVE;
+    mm__mark_balance(t, n);
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
 }
 
@@ -6369,20 +6387,23 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 }
 
 /* A reference from `object`, where the walk is: those ahead of it are only marked. */
-MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
-                              uint8_t low, void *child, const char *object)
+MM__ALWAYS_INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
+                                     uint8_t low, void *child, const char *object,
+                                     bool balanced)
 {
-    uint8_t *byte = mm__byte_near(near, child);
-    if ((uint8_t)(*byte - low) > MM__SATURATED) return;
+    uint8_t *byte = mm__byte_near(near, child), n = (uint8_t)(*byte - low);
+    if (n > MM__SATURATED) return;
     *byte = MM__LIVE;
+    if (balanced) mm__mark_balance(t, n);
     if (((uintptr_t)child ^ (uintptr_t)object) >> MM__ARENA_SHIFT
             ? mm__position(child) <= t->position
             : (uintptr_t)child <= (uintptr_t)object)
         mm__stack_push(h, &t->marks, child);
 }
 
-MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+/* Balanced: for mm__trash_closed, which others than young trials do not ask. */
+MM__ALWAYS_INLINE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                        size_t w, uint64_t mask, bool balanced)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
@@ -6403,6 +6424,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
+            if (balanced) mm__mark_balance(t, (uint8_t)(bytes[i] - low));
             bytes[i] = MM__LIVE;
             t->rescued = true;
         }
@@ -6420,10 +6442,18 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         }
         for (uint32_t k = 0; k < slots; k++) { /* the dying hold things, too */
             void *child = mm__load(object + offset[k]);
-            if (child) mm__mark_near(h, t, &near, low, child, object);
+            if (child == NULL) continue;
+            if (balanced) t->balance--;
+            mm__mark_near(h, t, &near, low, child, object, balanced);
         }
     }
     t->position = mm__position(object);
+}
+
+MM__NOINLINE void mm__mark_young_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                      size_t w, uint64_t mask)
+{
+    mm__mark_members(h, t, pool, w, mask, true);
 }
 
 /* The same in no order of address: all that is found goes on the stack. */
@@ -6449,8 +6479,10 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
 {
     if (t->set == MM__SET_CLOSURE)
         mm__closure_mark_word(h, t, pool, w, mask);
+    else if (mm__is_young(t))
+        mm__mark_young_word(h, t, pool, w, mask);
     else
-        mm__mark_members(h, t, pool, w, mask);
+        mm__mark_members(h, t, pool, w, mask, false);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -6466,6 +6498,7 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
         } while (t->marks.chunk);
         if (!t->marks.overflowed) return true;
         t->marks.overflowed = false;
+        t->outside++; /* some will be looked at twice */
         memset(&t->at, 0, sizeof t->at);
         t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
     }
@@ -6480,7 +6513,7 @@ MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
     const mm_type *type = mm__type_at(header->type);
     if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
     if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
-    if (!type->mm__.simple) t->outside++; /* vectors must be freed */
+    if (!type->mm__.simple) t->shaped = true; /* vectors must be freed */
     if (mm__is(object, &mm__weakref_type)) t->weak = true;
     if (header->flags & MM__F_WEAK) t->weak = true;
 }
@@ -7343,6 +7376,16 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
     }
 }
 
+/* Whether no reference leads out of the trash, nor anything else needs to be cleared.
+   In slices the verification counted the references from the trash alone. Else, if
+   those to others than members are none, what live members get must all be theirs. */
+MM__PRIVATE bool mm__trash_closed(const mm__trial *t)
+{
+    if (t->finalizers || t->hooks || t->shaped || t->outside) return false;
+    if (t->sliced) return !t->rescued;
+    return t->trash == t->members || (mm__is_young(t) && t->balance == 0);
+}
+
 /* Whether a phase has nothing to do in this trial. */
 MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
                                           mm__phase phase)
@@ -7359,7 +7402,7 @@ MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
         return !(h->gc.debug & (MM_GC_DEBUG_COLLECTABLE | MM_GC_DEBUG_SAVEALL));
     case MM__SEAL: return !t->hooks;
     case MM__CLEAR:
-        return t->trash == t->members && t->outside == 0 && !t->finalizers && !t->hooks;
+        return mm__trash_closed(t);
     case MM__DISPOSE: return !t->hooks && !t->finalizers;
     default: return false;
     }
@@ -7374,6 +7417,7 @@ MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
         mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
     if (t->phase == MM__RECONDEMN || t->phase == MM__VERIFY_CONDEMN) t->trash = 0;
     if (t->phase == MM__CONDEMN) t->rescued = false;
+    if (t->phase == MM__VERIFY_COUNT) t->outside = 0;
 }
 
 /* Go on with the current phase. False: the budget ended. */
@@ -7534,7 +7578,7 @@ MM__RARE MM__PRIVATE void mm__trial_abandon(mm__heap *h, mm__trial *t)
 MM__PRIVATE bool mm__young_suspicious(mm__heap *h, mm__trial *t)
 {
     size_t suspects = 0, few = (size_t)h->gc.threshold[0] / MM__FEW_SUSPECTS;
-    if (t->set == MM__SET_YOUNG) few *= (size_t)h->gc.count1 + 1;
+    if (t->set == MM__SET_YOUNG) few *= 4 * ((size_t)h->gc.count1 + 1);
     for (mm__bpool *pool = h->gc.young_pools; pool; pool = pool->next_young)
         for (uint64_t rest = pool->young_sum; rest; rest &= rest - 1) {
             unsigned w = mm__ctz(rest);
@@ -7776,7 +7820,7 @@ MM__RARE MM__PRIVATE void mm__gc_assist(mm__heap *h)
     gc->allocated += MM__SLICE_ALLOCATIONS;
     if (gc->allocated > live / 10) us = 0;
     if (gc->allocated > live / 7) visits *= 2;
-    if (gc->allocated > live / 5) visits *= 8;
+    if (gc->allocated > live / 5) visits *= 2;
     mm__old_slice(h, visits, us);
 }
 
