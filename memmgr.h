@@ -5763,8 +5763,8 @@ static mm_type mm__finalizer_type = {
 #define MM__SATURATED 126
 #define MM__LOW_YOUNG 128
 #define MM__LOW_CLOSURE 1         /* 0 is for what is not a member               */
-#define MM__SLICE_ALLOCATIONS 64  /* tracked objects between two slices            */
-#define MM__SLICE_VISITS 1920     /* objects looked at in one                     */
+#define MM__SLICE_ALLOCATIONS 16  /* tracked objects between two slices            */
+#define MM__SLICE_VISITS 480      /* objects looked at in one                     */
 #define MM__STEP_YOUNG 6000       /* young objects that one pause may look at     */
 #define MM__SLICED_COUNT1 2       /* generation 1 sooner: it is looked at in one go */
 #define MM__FEW_SUSPECTS 256      /* one in so many young objects is not worth a look */
@@ -6024,10 +6024,12 @@ MM__PRIVATE uint64_t mm__trial_word(const mm__trial *t, const mm__bpool *pool, s
     return trash ? mm__trash_word(pool, w, t) : mm__set_word(pool, w, t->set);
 }
 
-/* Phases that look at tables more than at objects. */
-MM__PRIVATE bool mm__cheap(mm__phase phase)
+/* What it takes to look at n objects of a word, in visits: less in phases that look at
+   tables more than at objects, more in those that miss the cache at each reference. */
+MM__PRIVATE size_t mm__visits_of(mm__phase phase, size_t n)
 {
-    return phase == MM__UNQUIET || phase == MM__CONDEMN || phase == MM__RELEASE;
+    if (phase == MM__UNQUIET || phase == MM__CONDEMN || phase == MM__RELEASE) return 1;
+    return phase == MM__CLEAR || phase == MM__VERIFY_COUNT ? 2 * n : n;
 }
 
 MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t);
@@ -6046,7 +6048,7 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
         mask = mm__trial_word(t, pool, w, trash);
         if (mask == 0) continue;
         fn(h, t, pool, w, mask);
-        if (mm__out_of_budget(t, mm__cheap(t->phase) ? 1 : mm__popcount(mask)))
+        if (mm__out_of_budget(t, mm__visits_of(t->phase, mm__popcount(mask))))
             return false;
         if (t->part_of && !mm__large_pending(h, t)) return false;
     }

@@ -142,6 +142,7 @@ int main(int argc, char **argv)
     Run run;
     const Kind *kind = argc < 3 ? NULL : find_kind(argv[1]);
     int i;
+    if (argc >= 3 && kind == NULL) fprintf(stderr, "unknown kind: %s\n", argv[1]);
     if (kind == NULL) return usage();
     memset(&run, 0, sizeof run);
     run.kind = kind->name;

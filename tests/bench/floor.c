@@ -3,7 +3,8 @@
      pool    typed pool pair      against the heap's own 48-byte pair, sized
      region  32 bytes of a region against a bump pointer
      count   incref + decref      against ++n; --n in memory
-     handle  handle to object     against a bounds-checked array load */
+     handle  handle to object     against a bounds-checked array load
+     spin    (floor only) what the machine adds to the longest of many short slices */
 #include "bench.h"
 #include "memmgr.h"
 
@@ -248,6 +249,38 @@ static void run_handle(bool ours)
     free(things.items);
 }
 
+/* --- spin --- */
+
+/* Work that stops by the clock after so many ns; returns how long it took. */
+static double spin(double ns)
+{
+    double begin = bench_now(), now;
+    do {
+        for (volatile int i = 0; i < 200; i++) {
+        }
+        now = bench_now();
+    } while (now < begin + ns);
+    return now - begin;
+}
+
+/* Nothing but interrupts makes one spin longer than another: as many of 40 us as the
+   slices of row c, of 20 us as those of row f. */
+static void run_spin(void)
+{
+    enum { C_SPINS = 530, C_ROUNDS = 7, F_SPINS = 60000 };
+    static double took[F_SPINS], longest[C_ROUNDS];
+    int count = bench_quick() ? F_SPINS / 100 : F_SPINS;
+    for (int r = 0; r < C_ROUNDS; r++)
+        for (int i = 0; i < C_SPINS; i++) {
+            double t = spin(40e3) / 1e3;
+            if (t > longest[r]) longest[r] = t;
+        }
+    bench_put("c_slice_longest", "us", bench_median(longest, C_ROUNDS));
+    for (int i = 0; i < count; i++) took[i] = spin(20e3) / 1e3;
+    bench_put("f_slice_p999", "us", bench_quantile(took, (size_t)count, 0.999));
+    bench_put("f_slice_longest", "us", took[count - 1]);
+}
+
 int main(int argc, char **argv)
 {
     const char *pattern = argc > 2 ? argv[1] : "";
@@ -262,8 +295,10 @@ int main(int argc, char **argv)
         run_count(ours);
     else if (strcmp(pattern, "handle") == 0)
         run_handle(ours);
+    else if (strcmp(pattern, "spin") == 0)
+        run_spin();
     else
-        bench_die("usage: floor pool|region|count|handle ours|floor");
+        bench_die("usage: floor pool|region|count|handle|spin ours|floor");
     BENCH_REQUIRE(mm_heap_destroy(heap) == 0);
     return 0;
 }

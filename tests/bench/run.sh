@@ -243,6 +243,12 @@ schedule_gc() {
             if has php; then job gc php php $bench/gc.php $pattern; fi ;;
         esac
     done
+    schedule_spin
+}
+
+# What interrupts alone do to slices of this length.
+schedule_spin() {
+    job gc spin "$out/floor" spin floor
 }
 
 schedule_weak() {
