@@ -4,7 +4,8 @@
      region  32 bytes of a region against a bump pointer
      count   incref + decref      against ++n; --n in memory
      handle  handle to object     against a bounds-checked array load
-     spin    (floor only) what the machine adds to the longest of many short slices */
+     spin    (floor only) what the machine adds to the longest of many short slices
+     walk    (floor only) the list of row e, looked at once and not freed */
 #include "bench.h"
 #include "memmgr.h"
 
@@ -281,6 +282,28 @@ static void run_spin(void)
     bench_put("f_slice_longest", "us", took[count - 1]);
 }
 
+/* --- walk --- */
+
+typedef struct Link {
+    struct Link *next;
+    uint64_t rest[3];
+} Link;
+
+static void run_walk(void)
+{
+    size_t count = bench_count(5000000), seen = 0;
+    Link *links = bench_pages(count * sizeof *links);
+    double begin;
+    for (size_t i = 0; i + 1 < count; i++) links[i].next = &links[i + 1];
+    begin = bench_now();
+    for (Link *p = links; p != NULL; p = p->next) {
+        p->rest[0] = 1; /* a count is written */
+        seen++;
+    }
+    bench_put("e", "ns/object", (bench_now() - begin) / (double)count);
+    BENCH_REQUIRE(seen == count);
+}
+
 int main(int argc, char **argv)
 {
     const char *pattern = argc > 2 ? argv[1] : "";
@@ -297,8 +320,10 @@ int main(int argc, char **argv)
         run_handle(ours);
     else if (strcmp(pattern, "spin") == 0)
         run_spin();
+    else if (strcmp(pattern, "walk") == 0)
+        run_walk();
     else
-        bench_die("usage: floor pool|region|count|handle|spin ours|floor");
+        bench_die("usage: floor pool|region|count|handle|spin|walk ours|floor");
     BENCH_REQUIRE(mm_heap_destroy(heap) == 0);
     return 0;
 }

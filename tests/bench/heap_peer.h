@@ -103,6 +103,41 @@ static void trim_tcmalloc(void)
 #define PEER_TRIM()      ((void)0)
 #define PEER_HAS_SIZED   0
 
+#elif defined(PEER_HAND)
+/* What can be written by hand for blocks of one size: a stack of pointers, memory cut
+   from huge pages, nothing ever given back. */
+static struct {
+    void **top; /* top[-1]: the next block, or NULL */
+    char *cursor;
+} hand;
+static void start_hand(void)
+{
+    size_t size = (size_t)1 << 30, huge = (size_t)2 << 20;
+    char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) bench_die("mmap");
+    memory += (huge - (uintptr_t)memory % huge) % huge;
+    hand.top = (void **)(void *)memory + 1;
+    hand.cursor = memory + ((size_t)64 << 20);
+    madvise(hand.cursor, (size_t)256 << 20, MADV_HUGEPAGE);
+}
+static inline void *alloc_hand(size_t n)
+{
+    void *p = hand.top[-1];
+    if (p != NULL) {
+        hand.top--;
+    } else {
+        p = hand.cursor;
+        hand.cursor += (n + 15) & ~(size_t)15;
+    }
+    return p;
+}
+#define PEER_START(huge) ((void)(huge), start_hand())
+#define PEER_ALLOC(n)    alloc_hand(n)
+#define PEER_FREE(p, n)  ((void)(n), (void)(*hand.top++ = (p)))
+#define PEER_TRIM()      ((void)0)
+#define PEER_HAS_SIZED   0
+
 #else
 #error "define one of PEER_OURS, PEER_GLIBC, PEER_MIMALLOC, ..."
 #endif

@@ -135,6 +135,7 @@ build_heap() {
             build "heap-tcmalloc$suffix" heap.c "$@" -DPEER_TCMALLOC -ltcmalloc_minimal
     done
     build heap-glibc heap.c -DPEER_GLIBC
+    build heap-hand heap.c -DPEER_HAND
     # shellcheck disable=SC2086
     if has glib; then
         build heap-g_slice heap.c -DPEER_GSLICE $glib_flags
@@ -205,6 +206,10 @@ schedule_heap() {
             job heap "$peer" "$out/heap-$peer-sized" $pattern
         done
     done
+    # By hand, for one size: what cannot be done in fewer steps.
+    for pattern in pair burst bulk list; do
+        job heap hand+stack "$out/heap-hand" $pattern
+    done
     # Huge pages asked for: ours by its description, peers by their own settings.
     job heap ours "$out/heap-ours" bulk huge
     job heap glibc+thp env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
@@ -243,12 +248,13 @@ schedule_gc() {
             if has php; then job gc php php $bench/gc.php $pattern; fi ;;
         esac
     done
-    schedule_spin
+    schedule_hand
 }
 
-# What interrupts alone do to slices of this length.
-schedule_spin() {
-    job gc spin "$out/floor" spin floor
+# By hand: what interrupts alone do to slices of this length; a list walked, not freed.
+schedule_hand() {
+    job gc hand+spin "$out/floor" spin floor
+    job gc hand+walk "$out/floor" walk floor
 }
 
 schedule_weak() {
