@@ -3961,7 +3961,7 @@ MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page,
                        (page + n - 1) / MM__UNIT_PAGES);
 }
 
-MM__RARE MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
+MM__RARE MM__NOINLINE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
 {
     size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
     size_t n = arena->run[page] & MM__RUN_PAGES, bit = page % MM__UNIT_PAGES;
@@ -4045,7 +4045,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
     mm__A(pool)->young--;
 }
 
-MM__RARE MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
+MM__RARE MM__NOINLINE void mm__huge_free(mm__heap *h, mm__arena *arena)
 {
     size_t size = arena->size;
     if (arena->guarded) mm__os_protect(arena, size, true);
@@ -5075,8 +5075,8 @@ MM__PRIVATE char *mm__slot_refs(void *object, const mm_slot *slot, size_t *n)
 }
 
 /* Call visit for every non-NULL reference of the object. */
-MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type, mm_visit_fn visit,
-                                void *context)
+MM__RARE MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type,
+                                         mm_visit_fn visit, void *context)
 {
     for (uint32_t i = 0; i < type->mm__.all_count; i++) {
         size_t n;
@@ -5504,27 +5504,10 @@ MM__PRIVATE void mm__die_disposed(mm__heap *h, void *object, const mm_type *type
     mm__free_plainly(h, object);
 }
 
-/* The count of an object reached zero. */
-MM__NOINLINE void mm__die(mm__heap *h, void *object)
+/* A death that others wait for or must hear of, or that takes more than slots. */
+MM__RARE MM__NOINLINE void mm__die_at_length(mm__heap *h, void *object)
 {
-    uint32_t       mark = h->dying;
-    mm_header     *header = mm__header_of(object);
-    const mm_type *type = mm__type_at(header->type);
-    header->flags |= MM__F_DEAD;
-    if (MM__LIKELY(mm__calm(h) && type->mm__.simple && !type->finalize &&
-                   !(header->flags & (MM__F_WEAK | MM__F_POOLED)))) {
-        h->dying_budget = MM__DEATHS;
-        if (MM__LIKELY(!type->dispose)) { /* most die alone: no call for a chain */
-            h->busy.deferring = true;
-            object = mm__die_plainly(h, object, type);
-            h->busy.deferring = false;
-            if (object) mm__die_chain(h, object, mm_type_of(object));
-        } else {
-            mm__die_disposed(h, object, type);
-        }
-        if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
-        return;
-    }
+    uint32_t mark = h->dying;
     if (h->busy.trial) mm__blacken(h, object);
     if (!mm__linkable(object)) {
         size_t budget = h->dying_budget;
@@ -5540,6 +5523,29 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
         mark = 0;
     }
     mm__drain(h, mark);
+}
+
+/* The count of an object reached zero. */
+MM__NOINLINE void mm__die(mm__heap *h, void *object)
+{
+    mm_header     *header = mm__header_of(object);
+    const mm_type *type = mm__type_at(header->type);
+    header->flags |= MM__F_DEAD;
+    if (!mm__calm(h) || !type->mm__.simple || type->finalize ||
+        (header->flags & (MM__F_WEAK | MM__F_POOLED))) {
+        mm__die_at_length(h, object);
+        return;
+    }
+    h->dying_budget = MM__DEATHS;
+    if (MM__LIKELY(!type->dispose)) { /* most die alone: no call for a chain */
+        h->busy.deferring = true;
+        object = mm__die_plainly(h, object, type);
+        h->busy.deferring = false;
+        if (object) mm__die_chain(h, object, mm_type_of(object));
+    } else {
+        mm__die_disposed(h, object, type);
+    }
+    if (MM__UNLIKELY(h->pending_free != 0)) mm__drain(h, 0);
 }
 
 /* A count that is not the last reference's. */
@@ -5785,6 +5791,12 @@ MM__PRIVATE uint8_t *mm__byte(const void *object)
 MM__PRIVATE bool mm__is_young(const mm__trial *t)
 {
     return t->low == MM__LOW_YOUNG;
+}
+
+/* Whether it is marked in no order: small sets. */
+MM__PRIVATE bool mm__is_loose(const mm__trial *t)
+{
+    return t->set == MM__SET_CLOSURE || mm__is_young(t);
 }
 
 /* A pool at hand: what its objects refer to is most often in it as well. */
@@ -6389,23 +6401,20 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 }
 
 /* A reference from `object`, where the walk is: those ahead of it are only marked. */
-MM__ALWAYS_INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
-                                     uint8_t low, void *child, const char *object,
-                                     bool balanced)
+MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
+                              uint8_t low, void *child, const char *object)
 {
-    uint8_t *byte = mm__byte_near(near, child), n = (uint8_t)(*byte - low);
-    if (n > MM__SATURATED) return;
+    uint8_t *byte = mm__byte_near(near, child);
+    if ((uint8_t)(*byte - low) > MM__SATURATED) return;
     *byte = MM__LIVE;
-    if (balanced) mm__mark_balance(t, n);
     if (((uintptr_t)child ^ (uintptr_t)object) >> MM__ARENA_SHIFT
             ? mm__position(child) <= t->position
             : (uintptr_t)child <= (uintptr_t)object)
         mm__stack_push(h, &t->marks, child);
 }
 
-/* Balanced: for mm__trash_closed, which others than young trials do not ask. */
-MM__ALWAYS_INLINE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                        size_t w, uint64_t mask, bool balanced)
+MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
@@ -6426,7 +6435,6 @@ MM__ALWAYS_INLINE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *po
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
-            if (balanced) mm__mark_balance(t, (uint8_t)(bytes[i] - low));
             bytes[i] = MM__LIVE;
             t->rescued = true;
         }
@@ -6444,32 +6452,30 @@ MM__ALWAYS_INLINE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *po
         }
         for (uint32_t k = 0; k < slots; k++) { /* the dying hold things, too */
             void *child = mm__load(object + offset[k]);
-            if (child == NULL) continue;
-            if (balanced) t->balance--;
-            mm__mark_near(h, t, &near, low, child, object, balanced);
+            if (child) mm__mark_near(h, t, &near, low, child, object);
         }
     }
     t->position = mm__position(object);
 }
 
-MM__NOINLINE void mm__mark_young_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                      size_t w, uint64_t mask)
-{
-    mm__mark_members(h, t, pool, w, mask, true);
-}
-
-/* The same in no order of address: all that is found goes on the stack. */
-MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                       size_t w, uint64_t mask)
+/* The same in no order of address: all that is found goes on the stack. In a young
+   trial without references to others, what is live already was found so; and what live
+   members get and hold is balanced, for mm__trash_closed. */
+MM__PRIVATE void mm__mark_loosely(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
+    bool     found = mm__is_young(t) && t->outside == 0;
     for (; mask; mask &= mask - 1) {
         unsigned i = mm__ctz(mask);
         char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
+            mm__mark_balance(t, (uint8_t)(bytes[i] - t->low));
             bytes[i] = MM__LIVE;
             t->rescued = true;
+        } else if (found) {
+            continue;
         }
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
             mm__mark_object(h, t, object, mm_type_of(object));
@@ -6479,12 +6485,10 @@ MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *poo
 MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                uint64_t mask)
 {
-    if (t->set == MM__SET_CLOSURE)
-        mm__closure_mark_word(h, t, pool, w, mask);
-    else if (mm__is_young(t))
-        mm__mark_young_word(h, t, pool, w, mask);
+    if (mm__is_loose(t))
+        mm__mark_loosely(h, t, pool, w, mask);
     else
-        mm__mark_members(h, t, pool, w, mask, false);
+        mm__mark_members(h, t, pool, w, mask);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -6502,14 +6506,14 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
         t->marks.overflowed = false;
         t->outside++; /* some will be looked at twice */
         memset(&t->at, 0, sizeof t->at);
-        t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
+        t->position = mm__is_loose(t) ? UINT64_MAX : 0;
     }
 }
 
 /* -- condemn -- */
 
 /* What its death will need besides memory. */
-MM__PRIVATE void mm__condemn_object(mm__trial *t, void *object)
+MM__RARE MM__NOINLINE void mm__condemn_object(mm__trial *t, void *object)
 {
     mm_header     *header = mm__header_of(object);
     const mm_type *type = mm__type_at(header->type);
@@ -6727,8 +6731,8 @@ MM__RARE MM__NOINLINE void mm__clear_shaped(mm__heap *h, mm__trial *t,
     if (type->clear) type->clear(object);
 }
 
-MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                uint64_t mask)
+MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                         size_t w, uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     char    *first = (char *)mm__object_at(h, pool, w * 64);
@@ -6914,7 +6918,7 @@ MM__PRIVATE bool mm__marking(const mm__trial *t)
 }
 
 /* The object is outside of the old trial: it and what it refers to are live. */
-MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__blacken(mm__heap *h, void *object)
 {
     mm__trial *t = &h->gc.old;
     uint8_t   *byte = mm__byte(object);
@@ -6965,7 +6969,7 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
 }
 
 /* Condemned for good; before that is certain, an object that is found is rescued. */
-MM__PRIVATE bool mm__condemned(const mm__trial *t, const void *object)
+MM__RARE MM__PRIVATE bool mm__condemned(const mm__trial *t, const void *object)
 {
     if (!t->sliced || t->phase < MM__VERIFY_CONDEMN) return false;
     if (t->phase == MM__VERIFY_CONDEMN || t->phase == MM__RECONDEMN)
@@ -7149,7 +7153,7 @@ MM__PRIVATE bool mm__closure_unquiet(mm__heap *h, mm__bpool *pool, size_t x,
 }
 
 /* The object, number x of its pool, is a member, to which n references were found. */
-MM__INLINE void mm__closure_add(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t x,
+MM__NOINLINE void mm__closure_add(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t x,
                                 void *object, uint8_t n)
 {
     mm_header *header = mm__header_of(object);
@@ -7180,7 +7184,7 @@ MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, mm__bpool *pool,
         mm__closure_add(h, t, pool, (size_t)(byte - mm__bytes(pool, 0)), child, 1);
 }
 
-MM__PRIVATE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
+MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 {
     mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
 }
@@ -7413,7 +7417,7 @@ MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
 MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
-    t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
+    t->position = mm__is_loose(t) ? UINT64_MAX : 0;
     if (mm__phase_empty(h, t, t->phase)) return;
     if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
         mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
