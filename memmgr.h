@@ -999,7 +999,11 @@ MM_API void      *mm_weakref_user(const mm_weakref *ref);
 MM_API bool mm_weakref_equal(const mm_weakref *a, const mm_weakref *b);
 MM_API bool mm_weakref_hash(mm_weakref *ref, uint64_t *out);
 
-/*  mm_weakref_clear_all - kill all weak references to an object, silently. */
+/*  mm_weakref_clear_all - kill all weak references to an object, silently.
+
+    No callback runs; what references own is released. The object's handle and its
+    finalize callbacks stay (PyObject_ClearWeakRefs, without the calls). NULL: nothing.
+*/
 MM_API void mm_weakref_clear_all(void *object);
 
 /* A handle: a plain number that finds an object or finds it gone. 0 is never valid.
@@ -8754,9 +8758,26 @@ MM_API bool mm_weakref_hash(mm_weakref *ref, uint64_t *out)
     return true;
 }
 
-MM_API void mm_weakref_clear_all(void *object)
+MM__RARE MM_API void mm_weakref_clear_all(void *object)
 {
-    if (mm__weak_entry_of(object)) mm__weak_silence(mm__H(mm_heap_of(object)), object);
+    mm__weak_entry *e = mm__weak_entry_of(object);
+    mm_weakref     *owners = NULL, *next;
+    for (mm_weakref *ref = e ? e->refs : NULL; ref; ref = next) {
+        next = ref->next;
+        if (mm_type_of(ref) != &mm__weakref_type) continue;
+        mm__weak_unlink(mm__H(mm_heap_of(object)), ref);
+        ref->callback = NULL;
+        if (ref->owned == NULL || mm__weakref_dying(ref) || mm__in_trash(ref)) continue;
+        mm_incref(ref);
+        ref->next = owners;
+        owners = ref;
+    }
+    for (; owners; owners = next) { /* may run the user's code */
+        next = owners->next;
+        owners->next = NULL;
+        mm_clear(&owners->owned);
+        mm_decref(owners);
+    }
 }
 
 /* -- handles -- */

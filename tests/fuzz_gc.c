@@ -957,12 +957,9 @@ static void weak_clear(void)
 {
     uint32_t id = walk(), w;
     if (id == 0 || fz.ob[id].kind == WEAK) return;
-    for (w = 0; w < fz.fz_count; w++)
-        if (fz.fz[w].id == id) return; /* would be cancelled, or not: not promised */
     note("weak clear", id, 0, 0);
     for (w = 1; w < fz.count; w++)
         if (fz.ob[w].kind == WEAK && fz.ob[w].target == id) fz.ob[w].cleared = true;
-    fz.ob[id].came_back = true; /* whether its handle goes as well is not promised */
     changed();
     mm_weakref_clear_all(pointer(id));
 }

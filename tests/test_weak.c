@@ -618,6 +618,50 @@ static void W20_clear_all_is_silent(void **state)
     gt_close(heap);
 }
 
+static void note_death(void *user)
+{
+    (void)user;
+    gt_note("finalize");
+}
+
+/* What clear_all leaves: the handle, finalize callbacks. What it releases: what the
+   references own, of which this one holds the reference, and another holds itself. */
+static void clear_all_releases_what_is_owned(void **state)
+{
+    mm_heap *heap = gt_heap();
+    Thing *t = thing(heap, 1, NULL), *holder = thing(heap, 2, NULL);
+    Thing *other = thing(heap, 3, NULL);
+    mm_weakref *plain_one = weak(t, "never"), *last = weak(t, NULL);
+    mm_finalizer *f = mm_finalize(t, note_death, NULL);
+    mm_handle handle = mm_handle_of(t);
+    (void)state;
+    holder->a = mm_weakref_new_owning(t, weak_never, holder);
+    other->a = mm_weakref_new_owning(t, weak_never, other);
+    mm_incref(other);
+    mm_decref(holder); /* its reference owns it */
+    mm_decref(other);
+    assert_int_equal(mm_weakref_count(t), 5);
+    mm_weakref_clear_all(t);
+    assert_string_equal(gt.trace, "fin2");
+    assert_int_equal(mm_refcount(other), 1);
+    assert_false(weak_alive(plain_one));
+    assert_false(weak_alive(last));
+    assert_false(weak_alive(other->a));
+    assert_int_equal(mm_weakref_count(t), 1); /* the finalizer's */
+    assert_ptr_equal(mm_handle_borrow(heap, handle), t);
+    assert_true(mm_finalizer_alive(f));
+    assert_true(mm_heap_check(heap));
+    mm_decref(other);
+    mm_decref(t);
+    assert_non_null(strstr(gt.trace, "finalize"));
+    assert_null(strstr(gt.trace, "never"));
+    assert_null(mm_handle_borrow(heap, handle));
+    mm_decref(plain_one);
+    mm_decref(last);
+    mm_decref(f);
+    gt_close(heap);
+}
+
 /* ---- 3.2 weak references in cyclic trash ------------------------------------ */
 
 static void W70_trash_to_trash_is_silent(void **state)
@@ -712,7 +756,7 @@ static void W73_resurrected_object_has_lost_its_references(void **state)
     gt_close(heap);
 }
 
-/* CPython's handle_weakrefs clears references in the trash, also those to live targets. */
+/* CPython's handle_weakrefs clears references in the trash, whatever their targets. */
 static void W73_reference_that_was_trash_comes_back_dead(void **state)
 {
     mm_heap *heap = gt_heap();
@@ -1483,6 +1527,7 @@ int main(void)
         cmocka_unit_test(W17_get_keeps_the_target_alive),
         cmocka_unit_test(W19_weak_method_is_a_pair),
         cmocka_unit_test(W20_clear_all_is_silent),
+        cmocka_unit_test(clear_all_releases_what_is_owned),
         cmocka_unit_test(W70_trash_to_trash_is_silent),
         cmocka_unit_test(W71_external_callback_fires_and_cannot_resurrect),
         cmocka_unit_test(W72_weak_references_on_callback_objects),
