@@ -1669,11 +1669,15 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__POISON(p, n) __asan_poison_memory_region((p), (n))
 #define MM__UNPOISON(p, n) __asan_unpoison_memory_region((p), (n))
 #define MM__ROOT_REGION(p, n) __lsan_register_root_region((p), (n))
+#define MM__BAD_ACCESS(p, stack)                                                    \
+    __asan_report_error(__builtin_return_address(0), __builtin_frame_address(0),    \
+                        (stack), (void *)(uintptr_t)(p), 1, 1)
 #define MM__ROOT_REGION_END(p, n) __lsan_unregister_root_region((p), (n))
 #else
 #define MM__POISON(p, n) ((void)(p), (void)(n))
 #define MM__UNPOISON(p, n) ((void)(p), (void)(n))
 #define MM__ROOT_REGION(p, n) ((void)(p), (void)(n))
+#define MM__BAD_ACCESS(p, stack) ((void)(p), (void)(stack))
 #define MM__ROOT_REGION_END(p, n) ((void)(p), (void)(n))
 #endif
 
@@ -2798,6 +2802,8 @@ struct mm__heap {
     bool      brief;            /* what runs must not take long                    */
     bool      cached;           /* the array caches are in use                     */
     bool      valgrind, destroying, in_emergency;
+    const void *accused;        /* what mm__bug shows to sanitizers, or NULL       */
+    void       *twins;          /* under AddressSanitizer: see mm__twin            */
     uint8_t   sink;             /* collector byte of all that is not tracked       */
     uint32_t  zone;             /* bytes before and after each block when checking */
     mm__held_block *held;       /* quarantine: a ring                              */
@@ -2941,6 +2947,8 @@ MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
     va_end(args);
     mm__log_text(h, MM_LOG_BUG, text);
 #ifndef NDEBUG
+    if (h->accused && MM__ASAN) MM__BAD_ACCESS(h->accused, &args);
+    if (h->accused && h->valgrind) MM__VG_FREE(h->accused); /* once too often */
     abort();
 #endif
 }
@@ -4342,8 +4350,9 @@ MM_API void *mm_alloc_aligned(mm_heap *heap, size_t size, size_t alignment)
       | record 8 | zone 8 | (header 8) | the user's bytes | zone >= 16 |
 
    The record holds the size and where the user's bytes start. Zones hold
-   MM_FILL_ZONE; AddressSanitizer and Valgrind are told that nobody may touch them.
-   Freed blocks keep their memory for a while, filled with MM_FILL_FREED.
+   MM_FILL_ZONE; AddressSanitizer and Valgrind are told that nobody may touch them, and
+   are shown wrong frees. Freed blocks keep their memory for a while, filled with
+   MM_FILL_FREED.
 
    Invariants
      X1  heap->cached is false whenever heap->debug or heap->zone is not 0, so that
@@ -4475,6 +4484,58 @@ MM__PRIVATE size_t mm__debug_size(const mm__heap *h, const void *p)
     return mm__record_size(mm__debug_block(h, p));
 }
 
+/* -- twins --
+
+   LeakSanitizer knows blocks of malloc alone. So under it, from debug level 1, a block
+   has a twin there, of its size and made by the same callers. mm_heap_destroy frees the
+   twins, but for those of what leaked: they leave their list, and are reported. */
+
+#if MM__ASAN
+typedef struct mm__twin mm__twin;
+struct mm__twin { mm__twin *next, **at; };
+
+MM__PRIVATE void mm__twin_make(mm__heap *h, char *block, size_t size)
+{
+    mm__twin *twin = NULL;
+    if (size < sizeof *twin) size = sizeof *twin;
+    if (h->debug) twin = (mm__twin *)malloc(size < 1 << 20 ? size : 1 << 20);
+    if (twin) {
+        twin->next = (mm__twin *)h->twins;
+        twin->at = (mm__twin **)(void *)&h->twins;
+        if (twin->next) twin->next->at = &twin->next;
+        h->twins = twin;
+    }
+    memcpy(block + 8, &twin, sizeof twin);
+}
+
+MM__PRIVATE void mm__twin_end(char *block, bool leaked)
+{
+    mm__twin *twin;
+    MM__UNPOISON(block + 8, 8);
+    memcpy(&twin, block + 8, sizeof twin);
+    memset(block + 8, 0, sizeof twin);
+    MM__POISON(block + 8, 8);
+    if (twin == NULL) return;
+    *twin->at = twin->next;
+    if (twin->next) twin->next->at = twin->at;
+    memset(twin, 0, sizeof *twin);
+    if (!leaked) free(twin);
+}
+
+MM__PRIVATE void mm__twins_free(mm__heap *h)
+{
+    while (h->twins) {
+        mm__twin *twin = (mm__twin *)h->twins;
+        h->twins = twin->next;
+        free(twin);
+    }
+}
+#else
+#define mm__twin_make(h, block, size) ((void)0)
+#define mm__twin_end(block, leaked) ((void)0)
+#define mm__twins_free(h) ((void)0)
+#endif
+
 /* -- painting -- */
 
 /* Write the record and the zones; `front` bytes before p belong to a header. */
@@ -4487,6 +4548,7 @@ MM__RARE MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p
     memset(p + size, MM_FILL_ZONE, (size_t)(end - p) - size);
     mm__record_set(block, size, (size_t)(p - block));
     if (h->debug >= 2) memset(p, MM_FILL_FRESH, size);
+    mm__twin_make(h, block, size);
     MM__POISON(block + 8, (size_t)(p - front - block) - 8);
     MM__POISON(p + size, (size_t)(end - p) - size);
     if (h->valgrind) {
@@ -4686,6 +4748,7 @@ MM__RARE MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_ki
     mm__arena *arena = mm__A(block);
     uint64_t record = mm__record(block) | MM__RECORD_FREED;
     mm__zones_intact(h, block, kind, "free");
+    mm__twin_end(block, false);
     memcpy(block, &record, sizeof record);
     if (h->debug >= 2) memset(p, MM_FILL_FREED, size);
     MM__POISON(p, size);
@@ -4718,6 +4781,7 @@ MM__RARE MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char
 {
     mm_block_kind kind = MM_BLOCK_RAW;
     char         *block = mm__block_start(h, p, &kind), *start = block;
+    h->accused = p;
     if (block == NULL) {
         const mm__arena *arena = mm__arena_find(h, p);
         const mm__bpool *pool = arena ? mm__pool_at(arena, p) : NULL;
@@ -4750,6 +4814,7 @@ MM__RARE MM__PRIVATE char *mm__debug_find(mm__heap *h, const void *p, const char
                 mm_usable_size(start));
         return NULL;
     }
+    h->accused = NULL;
     return block;
 }
 
@@ -10938,6 +11003,14 @@ MM__RARE MM__PRIVATE bool mm__uncount_block(mm__heap *h, void *block,
     return true;
 }
 
+/* What was asked for, where that is known, and the header. */
+MM__PRIVATE size_t mm__block_bytes(const mm__heap *h, const char *block,
+                                   mm_block_kind kind)
+{
+    size_t header = kind == MM_BLOCK_RAW ? 0 : sizeof(mm_header);
+    return h->zone ? mm__record_size(block) + header : mm__block_room(block);
+}
+
 MM__RARE MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind kind,
                                 void *context)
 {
@@ -10948,11 +11021,12 @@ MM__RARE MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind
     if (object == NULL || mm__is_immortal(object)) return true;
     rc = mm__header_of(object)->rc;
     leaks->held += rc > 0;
+    if (rc && h->zone) mm__twin_end((char *)block, true);
     if (leaks->leak == NULL) return true;
     leak = &leaks->leak[mm__header_of(object)->type];
     if (leak->objects == 0 || (rc && leak->held == 0)) leak->example = object;
     leak->objects++;
-    leak->bytes += mm__block_room(block);
+    leak->bytes += mm__block_bytes(h, (char *)block, kind);
     leak->held += rc > 0;
     leak->refs += rc;
     return true;
@@ -11026,10 +11100,11 @@ MM__RARE MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block,
     void    *p = kind == MM_BLOCK_RAW ? mm__block_user(h, block, kind) : NULL;
     if (p == NULL) return true;
     leak->objects++;
-    leak->bytes += mm__block_room(block);
+    leak->bytes += mm__block_bytes(h, (char *)block, kind);
     leak->held++;
     leak->refs++;
     if (leak->example == NULL) leak->example = p;
+    if (h->zone) mm__twin_end((char *)block, true);
     if (h->valgrind) MM__VG_FREE(p);
     return true;
 }
@@ -11108,6 +11183,7 @@ MM__RARE MM_API size_t mm_heap_destroy(mm_heap *heap)
     raw.type_name = "raw memory";
     mm__each_block(h, mm__raw_leak_block, &raw);
     mm__leak_tell(h, &raw);
+    mm__twins_free(h);
     mm__heap_unmap(h);
     return held;
 }
@@ -11665,6 +11741,10 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__RARE
 #undef MM__REFILL
 #undef MM__REGION_CHECK
+#undef mm__twin_make
+#undef mm__twin_end
+#undef mm__twins_free
+#undef MM__BAD_ACCESS
 #undef MM__ROOT_REGION
 #undef MM__ROOT_REGION_END
 #undef MM__RUN_KIND

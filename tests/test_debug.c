@@ -564,6 +564,7 @@ static void a_leak_is_reported_at_every_level(void **state)
 {
     int debug;
     (void)state;
+    test_leaks_on_purpose(true);
     for (debug = 0; debug <= 3; debug++) {
         mm_heap       *heap = heap_at(debug);
         Widget        *widget = mm_new(heap, Widget);
@@ -583,6 +584,7 @@ static void a_leak_is_reported_at_every_level(void **state)
         assert_ptr_equal(leak->example, widget);
         test_env_balanced(&env);
     }
+    test_leaks_on_purpose(false);
 }
 
 /* ------------------------------------------------------------ level 3: guard pages */

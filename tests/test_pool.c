@@ -802,10 +802,11 @@ static void test_every_request_fails_once(void **state)
                 mm_pool_desc desc = plain(TEST_ARENA / 100);
                 mm_pool *pool;
                 static void *items[N];
+                void *filler = NULL;
                 if (managed) {
                     desc.item_size = 0;
                     desc.type = mm_typeof(Dot);
-                    mm_alloc(heap, TEST_ARENA / 4 * 3 - 65536);
+                    filler = mm_alloc(heap, TEST_ARENA / 4 * 3 - 65536);
                 }
                 pool = mm_pool_create(heap, &desc);
                 assert_non_null(pool);
@@ -826,6 +827,7 @@ static void test_every_request_fails_once(void **state)
                 expect(pool, 0, n, 0, n);
                 env.fail_count = 0;
                 mm_pool_destroy(pool);
+                mm_free(heap, filler);
                 assert_true(mm_heap_check(heap));
                 mm_heap_destroy(heap);
                 test_env_balanced(&env);

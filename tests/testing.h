@@ -42,6 +42,27 @@
 #define TEST_SANITIZED 0
 #endif
 
+#if TEST_SANITIZED /* its reports end a child as an assertion does */
+#include <sanitizer/lsan_interface.h>
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "abort_on_error=1";
+}
+#endif
+
+/* What is allocated from now on will leak, or not any more: it need not be told. */
+static inline void test_leaks_on_purpose(bool on)
+{
+    (void)on;
+#if TEST_SANITIZED
+    if (on)
+        __lsan_disable();
+    else
+        __lsan_enable();
+#endif
+}
+
 /* Valgrind puts its own library in front of ours; no header is needed to see it. */
 static inline bool test_on_valgrind(void)
 {
