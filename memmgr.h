@@ -5316,7 +5316,7 @@ MM__PRIVATE void mm__object_revive(mm__heap *h, mm_type *type, void *object)
 
 MM__PRIVATE void mm__die(mm__heap *h, void *object);
 
-MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     mm_type   *type = mm__type_at(header->type);
@@ -5328,7 +5328,7 @@ MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
     h->pending_free++;
 }
 
-MM__PRIVATE void *mm__dying_pop(mm__heap *h)
+MM__RARE MM__PRIVATE void *mm__dying_pop(mm__heap *h)
 {
     uint32_t *stack = h->dying_prompt ? &h->dying_prompt : &h->dying;
     uint32_t  link = *stack, low = (UINT32_C(1) << MM__LINK_SHIFT) - 1;
