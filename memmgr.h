@@ -2668,7 +2668,7 @@ typedef struct mm__trial {
     size_t     part_slot, part_index;
     size_t     members, limit, trash, found, resurrected;
     size_t     outside;     /* references from members that others than members get */
-    size_t     balance;     /* young: those that live ones get, less those they hold */
+    size_t     balance;     /* those that live members get, less those they hold    */
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
 } mm__trial;
@@ -3746,17 +3746,6 @@ MM__NOINLINE uint32_t mm__flush_word(mm__heap *h, mm__class *k, mm__bpool *pool,
     return n;
 }
 
-/* Blocks from all over the heap: have their words come from memory side by side. */
-MM__PRIVATE void mm__flush_fetch(void **slot, size_t n, uint64_t inverse)
-{
-    for (size_t i = 0; i < n; i++) {
-        mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
-        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * inverse >> 40;
-        MM__PREFETCH_WRITE(&mm__table(pool, MM__FREE)[x / 64]);
-        (void)x;
-    }
-}
-
 /* Blocks in order of address, up or down, from slot[*i - 1] on, which is block x of its
    pool: how far does that go in x's word? Leaves *i behind them. */
 MM__INLINE uint64_t mm__flush_run(const mm__class *k, size_t x, void **slot, size_t *i,
@@ -3779,18 +3768,41 @@ MM__INLINE uint64_t mm__flush_run(const mm__class *k, size_t x, void **slot, siz
     return mm__low_bits(down) << (bit - (down - 1));
 }
 
-/* Blocks of one class from all over the heap, one by one. */
+/* Up to MM__SCATTER blocks of one class from all over the heap, one by one; their words
+   come from memory side by side first. */
+#define MM__SCATTER 32
+MM__PRIVATE uint64_t mm__flush_few(mm__heap *h, mm__class *k, void **slot, size_t n)
+{
+    mm__bpool *pools[MM__SCATTER];
+    uint32_t   index[MM__SCATTER];
+    uint64_t   freed = 0;
+    for (size_t i = 0; i < n; i++) {
+        mm__bpool *pool = pools[i] = mm__pool_at(mm__A(slot[i]), slot[i]);
+        uint64_t   offset = (uint64_t)((char *)slot[i] - pool->blocks);
+        index[i] = (uint32_t)(offset * k->inverse >> 40);
+        MM__PREFETCH_WRITE(&mm__table(pool, MM__FREE)[index[i] / 64]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        mm__bpool *pool = pools[i];
+        uint64_t   bit = UINT64_C(1) << (index[i] & 63);
+        if (MM__UNLIKELY((mm__table(pool, MM__FREE)[index[i] / 64] & bit) ||
+                         pool->free + 1 >= pool->count)) {
+            freed += mm__flush_word(h, k, pool, index[i] / 64, bit);
+            continue;
+        }
+        mm__pool_put(k, pool, index[i] / 64, bit, 1);
+        freed++;
+    }
+    return freed;
+}
+
 MM__PRIVATE uint64_t mm__flush_scattered(mm__heap *h, mm__class *k, void **slot,
                                          size_t n)
 {
     uint64_t freed = 0;
-    mm__flush_fetch(slot, n, k->inverse);
-    for (size_t i = 0; i < n; i++) {
-        mm__bpool *pool = mm__pool_at(mm__A(slot[i]), slot[i]);
-        size_t     x = (size_t)((char *)slot[i] - pool->blocks) * k->inverse >> 40;
-        freed += mm__flush_word(h, k, pool, x / 64, UINT64_C(1) << (x & 63));
-    }
-    return freed;
+    for (; n > MM__SCATTER; slot += MM__SCATTER, n -= MM__SCATTER)
+        freed += mm__flush_few(h, k, slot, MM__SCATTER);
+    return freed + mm__flush_few(h, k, slot, n);
 }
 
 /* The blocks from slot[*i] on that share a word of their pool, as the bits of it;
@@ -5862,12 +5874,6 @@ MM__PRIVATE bool mm__is_young(const mm__trial *t)
     return t->low == MM__LOW_YOUNG;
 }
 
-/* Whether it is marked in no order: small sets. */
-MM__PRIVATE bool mm__is_loose(const mm__trial *t)
-{
-    return t->set == MM__SET_CLOSURE || mm__is_young(t);
-}
-
 /* A pool at hand: what its objects refer to is most often in it as well. */
 typedef struct mm__near {
     uintptr_t base;
@@ -6322,20 +6328,13 @@ MM__PRIVATE uint64_t mm__position(const void *object)
     return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
 }
 
-/* A member to which n references were counted is live. */
-MM__INLINE void mm__mark_balance(mm__trial *t, uint8_t n)
-{
-    t->balance += n;
-    if (MM__UNLIKELY(n == MM__SATURATED)) t->outside++; /* n is not all of it */
-}
-
 MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *child)
 {
     uint8_t n = (uint8_t)(*byte - t->low);
     t->balance--;
     if (n > MM__SATURATED) return;
     *byte = MM__LIVE;
-    mm__mark_balance(t, n);
+    t->balance += n;
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
 }
 
@@ -6469,17 +6468,19 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
     return object == NULL;
 }
 
-/* A reference from `object`, where the walk is: those ahead of it are only marked. */
-MM__INLINE void mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
-                              uint8_t low, void *child, const char *object)
+/* A reference from `object`, where the walk is: those ahead of it are only marked.
+   Returns how many references to it were counted, if it was not live before. */
+MM__INLINE size_t mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
+                                uint8_t low, void *child, const char *object)
 {
-    uint8_t *byte = mm__byte_near(near, child);
-    if ((uint8_t)(*byte - low) > MM__SATURATED) return;
+    uint8_t *byte = mm__byte_near(near, child), n = (uint8_t)(*byte - low);
+    if (n > MM__SATURATED) return 0;
     *byte = MM__LIVE;
     if (((uintptr_t)child ^ (uintptr_t)object) >> MM__ARENA_SHIFT
             ? mm__position(child) <= t->position
             : (uintptr_t)child <= (uintptr_t)object)
         mm__stack_push(h, &t->marks, child);
+    return n;
 }
 
 MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
@@ -6488,7 +6489,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     const mm__near near = mm__near_to(pool);
     uint8_t *bytes = near.bytes + w * 64;
     char    *first = (char *)mm__object_at(h, pool, w * 64), *object = first;
-    size_t   size = pool->size;
+    size_t   size = pool->size, balance = 0;
     const uint32_t care = mm__kind(UINT16_MAX, 0, MM__GC_GONE);
     const uint8_t  low = t->low;
     uint32_t kind = 0; /* of the type at hand; no object has type 0 */
@@ -6504,6 +6505,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
+            balance += (uint8_t)(bytes[i] - low);
             bytes[i] = MM__LIVE;
             t->rescued = true;
         }
@@ -6521,30 +6523,25 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         }
         for (uint32_t k = 0; k < slots; k++) { /* the dying hold things, too */
             void *child = mm__load(object + offset[k]);
-            if (child) mm__mark_near(h, t, &near, low, child, object);
+            if (child) balance += mm__mark_near(h, t, &near, low, child, object) - 1;
         }
     }
+    t->balance += balance;
     t->position = mm__position(object);
 }
 
-/* The same in no order of address: all that is found goes on the stack. In a young
-   trial without references to others, what is live already was found so; and what live
-   members get and hold is balanced, for mm__trash_closed. */
-MM__PRIVATE void mm__mark_loosely(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+/* The same in no order of address: all that is found goes on the stack. */
+MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                       size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
-    bool     found = mm__is_young(t) && t->outside == 0;
     for (; mask; mask &= mask - 1) {
         unsigned i = mm__ctz(mask);
         char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) continue;
-            mm__mark_balance(t, (uint8_t)(bytes[i] - t->low));
             bytes[i] = MM__LIVE;
             t->rescued = true;
-        } else if (found) {
-            continue;
         }
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
             mm__mark_object(h, t, object, mm_type_of(object));
@@ -6554,15 +6551,15 @@ MM__PRIVATE void mm__mark_loosely(mm__heap *h, mm__trial *t, mm__bpool *pool, si
 MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                uint64_t mask)
 {
-    if (mm__is_loose(t))
-        mm__mark_loosely(h, t, pool, w, mask);
+    if (t->set == MM__SET_CLOSURE)
+        mm__closure_mark_word(h, t, pool, w, mask);
     else
         mm__mark_members(h, t, pool, w, mask);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
 /* The walk and what it leaves on the stack; again if the stack lost something. */
-MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
 {
     for (;;) {
         if (!mm__mark_pending(h, t)) return false;
@@ -6575,7 +6572,7 @@ MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
         t->marks.overflowed = false;
         t->outside++; /* some will be looked at twice */
         memset(&t->at, 0, sizeof t->at);
-        t->position = mm__is_loose(t) ? UINT64_MAX : 0;
+        t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
     }
 }
 
@@ -7258,7 +7255,7 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
     mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
 }
 
-MM__PRIVATE void mm__closure_visit(void *child, void *context)
+MM__RARE MM__PRIVATE void mm__closure_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
     mm__closure_far(c->heap, c->trial, child);
@@ -7308,7 +7305,7 @@ MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
     return object == NULL;
 }
 
-MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
+MM__RARE MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
 {
     do {
         if (!mm__closure_pending(h, t)) return false;
@@ -7456,9 +7453,10 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
    those to others than members are none, what live members get must all be theirs. */
 MM__PRIVATE bool mm__trash_closed(const mm__trial *t)
 {
-    if (t->finalizers || t->hooks || t->shaped || t->outside) return false;
+    if (t->finalizers || t->hooks || t->shaped || t->outside || t->incomplete)
+        return false;
     if (t->sliced) return !t->rescued;
-    return t->trash == t->members || (mm__is_young(t) && t->balance == 0);
+    return t->trash == t->members || t->balance == 0;
 }
 
 /* Whether a phase has nothing to do in this trial. */
@@ -7486,12 +7484,15 @@ MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
 MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
-    t->position = mm__is_loose(t) ? UINT64_MAX : 0;
+    t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
     if (mm__phase_empty(h, t, t->phase)) return;
     if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
         mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
     if (t->phase == MM__RECONDEMN || t->phase == MM__VERIFY_CONDEMN) t->trash = 0;
-    if (t->phase == MM__CONDEMN) t->rescued = false;
+    if (t->phase == MM__CONDEMN) {
+        t->rescued = false;
+        t->outside += h->gc.excess[mm__is_young(t)].used; /* not in the balance */
+    }
     if (t->phase == MM__VERIFY_COUNT) t->outside = 0;
 }
 
@@ -11729,6 +11730,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__PAGES
 #undef MM__PART
 #undef MM__PLAIN
+#undef MM__SCATTER
 #undef MM__LINKED
 #undef MM__POISON
 #undef MM__POOL_SIZE
