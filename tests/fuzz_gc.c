@@ -123,7 +123,7 @@ typedef struct Shadow {
     bool disposed, finalized; /* as the hooks told */
     bool came_back;           /* was trash once: weakly it may be dead */
     bool callback, fired, cleared, dead; /* of a WEAK */
-    bool may_be_dead;                    /* of a WEAK: it or its target was trash once */
+    bool may_be_dead;                    /* of a WEAK: it or its target was trash  */
     mm_handle handle;
 } Shadow;
 
@@ -585,9 +585,9 @@ static void note_resurrection(const uint32_t *mark_before, uint32_t stamp_before
             fz.ob[i].may_be_dead = true;
 }
 
-/* A new object that nobody may ever reach holds this trash: it survives, weakly dead,
-   and is reachable again if that object is found weakly. */
-static void held_by_new(uint32_t id)
+/* An object that is new, or garbage of its own, and that nobody may ever reach, holds
+   this trash: it survives, weakly dead, and is reachable again if that one is found. */
+static void held_by_lost(uint32_t id)
 {
     static uint32_t stack[MAX_OBJECTS];
     uint32_t n = 0, i, k;
@@ -620,15 +620,17 @@ static void do_deed(uint32_t id)
         if (v && fz.ob[v].n > 0 && fz.ob[v].kind != WEAK) set(v, below(fz.ob[v].n), 0);
         break;
     case STORE:
-        if (v && fz.ob[v].n > 0 && fz.ob[v].kind != WEAK && fz.ob[v].kind != LABEL)
-            set(v, below(fz.ob[v].n), id);
+        if (!v || fz.ob[v].n == 0 || fz.ob[v].kind == WEAK || fz.ob[v].kind == LABEL)
+            break;
+        held_by_lost(id);
+        set(v, below(fz.ob[v].n), id);
         break;
     case CREATE:
         w = create();
         if (w == 0) break;
         hold(w);
         if (fz.ob[w].n > 0 && fz.ob[w].kind != LABEL) {
-            held_by_new(id);
+            held_by_lost(id);
             set(w, 0, id);
         }
         if (s->n > 0 && one_in(2)) set(id, k, w);
@@ -1356,6 +1358,7 @@ static const struct {
     {159, 3000},     {4060, 3000},    {15528, 3000},   {31230, 3000},   {2760, 3000},
     {9822, 3000},    {56450, 3000},   {14630, 3000},   {72149, 3000},
     {80266, 3000},   {85261, 3000},   {91909, 3000},   {24938, 3000},   {78267, 3000},
+    {28788, 3000},
     {5, 1200},       {16, 1200},      {21, 1200},      {60, 1200},      {99, 1200},
     {200, 2500},     {307, 3000},     {482, 3000},     {973, 3000},     {5029, 12000},
     {5136, 12000},   {5169, 12000},   {5225, 12000},   {100173, 15000}, {100351, 15000},
