@@ -1018,7 +1018,8 @@ MM_API mm_handle mm_handle_of(void *object);
     mm_handle_borrow - the same, borrowed: good until the next call that may free.
     mm_handle_valid - whether it still finds one.
 
-    Any value is allowed, also an invented one. Cost: a bounds-checked array load.
+    Any value is allowed, also an invented one. Cost: an array load and two comparisons;
+    during an old collection in slices, a call.
 */
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle);
 MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle);
@@ -1366,11 +1367,17 @@ MM__INLINE void mm__free_to(mm_heap *heap, mm__cache *cache, void *p)
     }
 }
 
+/* The cache that the block p is in belongs to; cache 0 if it is not small. */
+MM__INLINE mm__cache *mm__cache_of(mm_heap *heap, const void *p)
+{
+    size_t unit = ((uintptr_t)p & MM__ARENA_MASK) >> MM__POOL_SHIFT;
+    return &heap->cache[mm__arena_of(p)->cache[unit]];
+}
+
 MM__INLINE void mm_free(mm_heap *heap, void *p)
 {
     if (MM__LIKELY(p != NULL && !heap->checked)) {
-        size_t unit = ((uintptr_t)p & MM__ARENA_MASK) >> MM__POOL_SHIFT;
-        mm__free_to(heap, &heap->cache[mm__arena_of(p)->cache[unit]], p);
+        mm__free_to(heap, mm__cache_of(heap, p), p);
     } else {
         mm__free_slow(heap, p);
     }
@@ -1416,12 +1423,15 @@ MM__ALWAYS_INLINE void *mm__new(mm_heap *heap, mm_type *type, size_t size)
     return MM__LIKELY(object != NULL) ? object : mm__new_slow(heap, type, size);
 }
 
+/* Of an object, not NULL. */
+MM__INLINE void mm__incref(const void *object)
+{
+    if (!MM__LIKELY((int32_t)++mm__header_of(object)->rc >= 0)) mm__incref_slow(object);
+}
+
 MM__INLINE void mm_incref(const void *object)
 {
-    if (object != NULL) {
-        mm_header *header = mm__header_of(object);
-        if (!MM__LIKELY((int32_t)++header->rc >= 0)) mm__incref_slow(object);
-    }
+    if (object != NULL) mm__incref(object);
 }
 
 MM__INLINE void mm_decref(const void *object)
@@ -1500,13 +1510,18 @@ MM__INLINE bool mm__found(void *object)
 MM__INLINE void *mm__revive(void *object)
 {
     if (object == NULL || !mm__found(object)) return NULL;
-    mm_incref(object);
+    mm__incref(object);
     return object;
 }
 
 MM__INLINE void *mm_weakref_get(const mm_weakref *ref)
 {
     return mm__revive(ref->target);
+}
+
+MM__INLINE const mm__place *mm__place_of(const mm_heap *heap, mm_handle handle)
+{
+    return &heap->places[(handle >> 32) & heap->place_mask];
 }
 
 MM__INLINE bool mm__handle_finds(const mm__place *place, mm_handle handle)
@@ -1517,20 +1532,20 @@ MM__INLINE bool mm__handle_finds(const mm__place *place, mm_handle handle)
 
 MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle)
 {
-    const mm__place *place = &heap->places[(handle >> 32) & heap->place_mask];
+    const mm__place *place = mm__place_of(heap, handle);
     if (mm__handle_finds(place, handle)) return place->object;
     return mm__handle_slow(heap, handle);
 }
 
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
 {
-    const mm__place *place = &heap->places[(handle >> 32) & heap->place_mask];
+    const mm__place *place = mm__place_of(heap, handle);
     void *object = place->object;
     if (!mm__handle_finds(place, handle)) {
         object = mm__handle_slow(heap, handle);
         if (object == NULL) return NULL;
     }
-    if (!MM__LIKELY((int32_t)++mm__header_of(object)->rc >= 0)) mm__incref_slow(object);
+    mm__incref(object);
     return object;
 }
 
@@ -2641,8 +2656,7 @@ typedef enum mm__set {
     MM__SET_YOUNG,
     MM__SET_CLOSURE,
     MM__SET_OLD,
-    MM__SET_ALL,
-    MM__SET_TRASH
+    MM__SET_ALL
 } mm__set;
 
 typedef enum mm__phase {
@@ -2767,6 +2781,10 @@ struct mm__pool {
     void        *nothing;         /* the stack of a pool that has none             */
 };
 
+/* What LeakSanitizer is to see of a block; see >>debug. */
+typedef struct mm__twin mm__twin;
+struct mm__twin { mm__twin *next, **at; };
+
 /* What keeps a death from being the whole matter; looked at in one piece. */
 typedef struct mm__busy {
     bool deferring;  /* do not drain: slots are being cleared                       */
@@ -2803,7 +2821,7 @@ struct mm__heap {
     bool      cached;           /* the array caches are in use                     */
     bool      valgrind, destroying, in_emergency;
     const void *accused;        /* what mm__bug shows to sanitizers, or NULL       */
-    void       *twins;          /* under AddressSanitizer: see mm__twin            */
+    mm__twin   *twins;          /* under AddressSanitizer, of what is allocated    */
     uint8_t   sink;             /* collector byte of all that is not tracked       */
     uint32_t  zone;             /* bytes before and after each block when checking */
     mm__held_block *held;       /* quarantine: a ring                              */
@@ -4502,18 +4520,15 @@ MM__PRIVATE size_t mm__debug_size(const mm__heap *h, const void *p)
    has a twin there, of its size and made by the same callers. mm_heap_destroy frees the
    twins, but for those of what leaked: they leave their list, and are reported. */
 
-#if MM__ASAN
-typedef struct mm__twin mm__twin;
-struct mm__twin { mm__twin *next, **at; };
-
 MM__PRIVATE void mm__twin_make(mm__heap *h, char *block, size_t size)
 {
     mm__twin *twin = NULL;
+    if (!MM__ASAN) return;
     if (size < sizeof *twin) size = sizeof *twin;
     if (h->debug) twin = (mm__twin *)malloc(size < 1 << 20 ? size : 1 << 20);
     if (twin) {
-        twin->next = (mm__twin *)h->twins;
-        twin->at = (mm__twin **)(void *)&h->twins;
+        twin->next = h->twins;
+        twin->at = &h->twins;
         if (twin->next) twin->next->at = &twin->next;
         h->twins = twin;
     }
@@ -4523,6 +4538,7 @@ MM__PRIVATE void mm__twin_make(mm__heap *h, char *block, size_t size)
 MM__PRIVATE void mm__twin_end(char *block, bool leaked)
 {
     mm__twin *twin;
+    if (!MM__ASAN) return;
     MM__UNPOISON(block + 8, 8);
     memcpy(&twin, block + 8, sizeof twin);
     memset(block + 8, 0, sizeof twin);
@@ -4537,16 +4553,11 @@ MM__PRIVATE void mm__twin_end(char *block, bool leaked)
 MM__PRIVATE void mm__twins_free(mm__heap *h)
 {
     while (h->twins) {
-        mm__twin *twin = (mm__twin *)h->twins;
+        mm__twin *twin = h->twins;
         h->twins = twin->next;
         free(twin);
     }
 }
-#else
-#define mm__twin_make(h, block, size) ((void)0)
-#define mm__twin_end(block, leaked) ((void)0)
-#define mm__twins_free(h) ((void)0)
-#endif
 
 /* -- painting -- */
 
@@ -5272,12 +5283,18 @@ MM__PRIVATE void mm__object_memory_free(mm__heap *h, void *object)
         mm__block_free(h, (char *)object - sizeof(mm_header));
 }
 
+/* A tracked object is gone: generation 0 counts one less, but not less than none. */
+MM__INLINE void mm__credit_back(mm__heap *h)
+{
+    h->front.credit += h->front.credit < h->gc.credit_end;
+}
+
 /* The collector forgets the object; its memory stays. */
 MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     if (!(header->flags & MM__F_TRACKED)) return;
-    h->front.credit += h->front.credit < h->gc.credit_end;
+    mm__credit_back(h);
     if (header->gc & MM__GC_OLD) mm__note_reuse(h, object);
     if (h->busy.collecting || h->busy.trial) mm__trial_forget(h, object);
 }
@@ -5436,21 +5453,18 @@ MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
 MM__INLINE void mm__free_plainly(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
-    size_t     unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
-    mm__cache *cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
+    mm__cache *cache = mm__cache_of(&h->front, object);
     if (MM__UNLIKELY(cache->top == cache->limit || h->busy.collecting ||
                      h->busy.trial)) {
         mm__object_free(h, object);
         return;
     }
-    if (header->flags & MM__F_TRACKED)
-        h->front.credit += h->front.credit < h->gc.credit_end;
+    if (header->flags & MM__F_TRACKED) mm__credit_back(h);
+    header->gc |= MM__GC_GONE;
     if (header->gc & MM__GC_OLD) {
-        header->gc |= MM__GC_GONE;
         if (h->aged_count == MM__AGED) mm__aged_flush(h);
         h->aged[h->aged_count++] = header;
     } else {
-        header->gc |= MM__GC_GONE;
         *cache->top++ = header;
     }
 }
@@ -5663,18 +5677,16 @@ MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
     const mm_type *type = mm__type_at(header->type);
     const uint32_t longer = mm__kind(0, MM__F_WEAK | MM__F_POOLED, MM__GC_OLD);
     uint32_t       kind = mm__header_kind(header);
-    size_t         unit = ((uintptr_t)object & MM__ARENA_MASK) >> MM__POOL_SHIFT;
     mm__cache     *cache;
     void         **top;
     if ((kind & longer) || type->mm__.simple < MM__PLAIN || mm__is_busy(h))
         return false;
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++)
         if (mm__load((char *)object + type->mm__.ref_offsets[i])) return false;
-    cache = &h->front.cache[mm__arena_of(object)->cache[unit]];
+    cache = mm__cache_of(&h->front, object);
     top = cache->top;
     if (MM__UNLIKELY(top == cache->limit)) return false;
-    if (kind & mm__kind(0, MM__F_TRACKED, 0))
-        h->front.credit += h->front.credit < h->gc.credit_end;
+    if (kind & mm__kind(0, MM__F_TRACKED, 0)) mm__credit_back(h);
     mm__header_set_kind(header, kind | mm__kind(0, MM__F_DEAD, MM__GC_GONE));
     *top = header;
     cache->top = top + 1;
@@ -7336,8 +7348,8 @@ MM__RARE MM__PRIVATE size_t mm__closure_seed(mm__heap *h, mm__trial *t, mm__bpoo
         if ((header->flags & MM__F_DEAD) || (header->gc & MM__GC_GONE) ||
             *mm__byte(object) != 0)
             continue;
-        header->gc |= MM__GC_QUIET; /* as a suspect should be */
-        mm__closure_add(h, t, pool, x, object, 0);
+        if (mm__closure_unquiet(h, pool, x, header))
+            mm__closure_add(h, t, pool, x, object, 0);
     }
     return n;
 }
@@ -11743,9 +11755,6 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__RARE
 #undef MM__REFILL
 #undef MM__REGION_CHECK
-#undef mm__twin_make
-#undef mm__twin_end
-#undef mm__twins_free
 #undef MM__BAD_ACCESS
 #undef MM__ROOT_REGION
 #undef MM__ROOT_REGION_END

@@ -132,12 +132,8 @@ static void run_region(bool ours)
 static Thing *thing;
 static uint32_t *number;
 
-/* Of an object that is in use, so that the compiler knows there is one: the bare count
-   knows it, too. */
-BENCH_NOINLINE static void counts(size_t count)
+static inline void up_and_down(Thing *p, size_t count)
 {
-    Thing *p = thing;
-    if (p == NULL) return;
     for (size_t i = 0; i < count; i++) {
         mm_incref(p);
         BENCH_SEEN(p);
@@ -146,16 +142,16 @@ BENCH_NOINLINE static void counts(size_t count)
     }
 }
 
+/* Of an object that the compiler knows to be there: the bare count knows it, too. */
+BENCH_NOINLINE static void counts(size_t count)
+{
+    if (thing != NULL) up_and_down(thing, count);
+}
+
 /* Of a pointer that may be NULL for all the compiler knows. */
 BENCH_NOINLINE static void counts_if_any(size_t count)
 {
-    Thing *p = thing;
-    for (size_t i = 0; i < count; i++) {
-        mm_incref(p);
-        BENCH_KEEP(p);
-        mm_decref(p);
-        BENCH_KEEP(p);
-    }
+    up_and_down(thing, count);
 }
 
 BENCH_NOINLINE static void bare_counts(size_t count)
