@@ -1294,7 +1294,7 @@ struct mm_heap {
 /* The head of every arena, also of a huge block's own. */
 typedef struct mm__arena_head {
     mm_heap *heap;
-    uint32_t barrier; /* an old collection is at a stage that must hear of weak gets */
+    uint32_t hidden; /* flags of objects that are not simply found: see mm__found   */
     uint32_t kind;
     uint8_t  cache[MM__UNITS]; /* of the pool in each unit; 0: not small           */
 } mm__arena_head;
@@ -1323,7 +1323,7 @@ MM_API void    *mm__new_slow(mm_heap *heap, mm_type *type, size_t size);
 MM_API void     mm__incref_slow(const void *object);
 MM_API void     mm__decref_slow(const void *object);
 MM_API bool     mm__barrier(void *object);
-MM_API bool     mm__found_slow(void *object);
+MM_API void    *mm__found_slow(void *object);
 MM_API void    *mm__handle_slow(const mm_heap *heap, mm_handle handle);
 MM_API void    *mm__pool_acquire_slow(mm_pool *pool);
 MM_API void     mm__pool_release_slow(mm_pool *pool, void *item);
@@ -1336,6 +1336,12 @@ MM__INLINE mm__arena_head *mm__arena_of(const void *p)
 MM__INLINE mm_header *mm__header_of(const void *object)
 {
     return (mm_header *)((uintptr_t)object - sizeof(mm_header));
+}
+
+/* Must an old collection hear of references that its counts do not show? */
+MM__INLINE bool mm__barrier_up(const void *object)
+{
+    return (mm__arena_of(object)->hidden & MM__F_TRACKED) != 0;
 }
 
 MM__INLINE mm_heap *mm_heap_of(const void *p)
@@ -1491,25 +1497,25 @@ MM__INLINE void *mm__take(void *slot)
     void *p = mm__load(slot);
     mm__store(slot, NULL);
     if (p != NULL) {
-        mm__arena_head *arena = mm__arena_of(p);
-        arena->heap->moved = 1;
-        if (arena->barrier) mm__barrier(p);
+        mm_heap_of(p)->moved = 1;
+        if (mm__barrier_up(p)) mm__barrier(p);
     }
     return p;
 }
 
-/* An object was found without a reference to it: is it alive? The collector hears. */
-/* Two tests, one branch. */
-MM__INLINE bool mm__found(void *object)
+/* An object was found without a reference to it: NULL unless it is alive. What may not
+   simply be found are the dead, and, while an old collection must hear of it, all that is
+   tracked: the arena says which flags tell. */
+MM__INLINE void *mm__found(void *object)
 {
-    uint32_t look = (mm__header_of(object)->flags & MM__F_DEAD) |
-                    mm__arena_of(object)->barrier;
-    return MM__LIKELY(look == 0) || mm__found_slow(object);
+    if (MM__LIKELY(!(mm__header_of(object)->flags & mm__arena_of(object)->hidden)))
+        return object;
+    return mm__found_slow(object);
 }
 
 MM__INLINE void *mm__revive(void *object)
 {
-    if (object == NULL || !mm__found(object)) return NULL;
+    if (object == NULL || (object = mm__found(object)) == NULL) return NULL;
     mm__incref(object);
     return object;
 }
@@ -3331,6 +3337,12 @@ MM__RARE MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32
     arena->free_pages = (uint32_t)(MM__PAGES - arena->first_unit * MM__UNIT_PAGES);
 }
 
+/* What mm__found sees: with a barrier also what the collector walks. */
+MM__PRIVATE void mm__arena_hide(mm__arena *arena, bool barrier)
+{
+    arena->head.hidden = barrier ? MM__F_DEAD | MM__F_TRACKED : MM__F_DEAD;
+}
+
 MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
 {
     mm__arena *arena = h->spare[kind];
@@ -3351,7 +3363,7 @@ MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     h->arena_total++;
     mm__arena_layout(h, arena, kind);
-    arena->head.barrier = kind == MM__KIND_TRACKED && h->busy.trial;
+    mm__arena_hide(arena, kind == MM__KIND_TRACKED && h->busy.trial);
     MM__ROOT_REGION(arena, arena->size);
     if (h->valgrind)
         MM__VG_NOACCESS((char *)arena + arena->first_unit * MM__POOL_SIZE,
@@ -4059,7 +4071,7 @@ MM__RARE MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size
     if (arena == NULL) return NULL;
     arena->head.heap = &h->front;
     arena->head.kind = MM__KIND_HUGE;
-    arena->head.barrier = kind == MM_BLOCK_TRACKED && h->busy.trial;
+    mm__arena_hide(arena, kind == MM_BLOCK_TRACKED && h->busy.trial);
     arena->size = total;
     arena->block = (char *)arena + front;
     arena->block_size = total - front;
@@ -5702,7 +5714,7 @@ MM_API void mm__decref_slow(const void *object)
     if (rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH))) {
         mm__heap *h = mm__H(mm_heap_of(p));
         if (!mm__die_at_once(h, p)) mm__die(h, p);
-    } else if (rc > 0 && !(header->gc & MM__GC_OLD) && !mm__arena_of(p)->barrier) {
+    } else if (rc > 0 && !(header->gc & MM__GC_OLD) && !mm__barrier_up(p)) {
         header->gc |= MM__GC_QUIET; /* all that mm__suspect would do */
     } else {
         mm__decref_other(p);
@@ -7076,10 +7088,10 @@ MM__RARE MM_API bool mm__barrier(void *object)
     return !mm__condemned(t, object);
 }
 
-MM__RARE MM_API bool mm__found_slow(void *object)
+MM__RARE MM_API void *mm__found_slow(void *object)
 {
-    if (mm__header_of(object)->flags & MM__F_DEAD) return false;
-    return !mm__arena_of(object)->barrier || mm__barrier(object);
+    if (mm__header_of(object)->flags & MM__F_DEAD) return NULL;
+    return mm__barrier(object) ? object : NULL;
 }
 
 /* The object is freed by count: no trial may think of it any more. */
@@ -7762,7 +7774,7 @@ MM__RARE MM__NOINLINE size_t mm__collect_young(mm__heap *h, int g, bool exact)
 MM__RARE MM__PRIVATE void mm__barriers_set(mm__heap *h, bool on)
 {
     for (uint32_t i = 0; i < h->arena_count; i++)
-        if (mm__arena_tracked(h->arenas[i])) h->arenas[i]->head.barrier = on;
+        if (mm__arena_tracked(h->arenas[i])) mm__arena_hide(h->arenas[i], on);
     h->barrier = on;
     mm__handles_show(h);
 }
