@@ -696,7 +696,7 @@ MM_API const char *mm_type_name(const void *object);
    ============================================================================ */
 
 typedef struct mm_header {
-    uint32_t rc;    /* as int32: > 0 alive, sign bit: immortal, 0: dead          */
+    uint32_t rc;    /* as int32, sign bit: immortal; else see mm__count          */
     uint16_t type;  /* index in the type registry                                */
     uint8_t  flags;
     uint8_t  gc;
@@ -1278,6 +1278,8 @@ enum {
     MM__GC_CLEARING = 4, /* its slots are being dropped                           */
     MM__GC_GONE = 8   /* freed: what is left must not be read                    */
 };
+/* header.rc, with MM__GC_QUIET: so that mm_decref has one test for both. */
+#define MM__RC_QUIET 0x40000000
 
 typedef struct mm__cache { void **top, **limit; } mm__cache;
 typedef struct mm__place { void *object; uint64_t handle; } mm__place;
@@ -1336,6 +1338,29 @@ MM__INLINE mm__arena_head *mm__arena_of(const void *p)
 MM__INLINE mm_header *mm__header_of(const void *object)
 {
     return (mm_header *)((uintptr_t)object - sizeof(mm_header));
+}
+
+MM__INLINE uint32_t mm__quiet_part(const mm_header *header)
+{
+    return (header->gc & MM__GC_QUIET) ? MM__RC_QUIET : 0;
+}
+
+/* The number of references, by D6; negative if some were dropped twice, or immortal. */
+MM__INLINE int32_t mm__count(const mm_header *header)
+{
+    return (int32_t)(header->rc - mm__quiet_part(header));
+}
+
+MM__INLINE void mm__count_set(mm_header *header, uint32_t n)
+{
+    header->rc = n + mm__quiet_part(header);
+}
+
+/* Freed: nothing of the header may be read but that. */
+MM__INLINE void mm__gone(mm_header *header)
+{
+    header->rc = 0;
+    header->gc = (uint8_t)((header->gc & ~MM__GC_QUIET) | MM__GC_GONE);
 }
 
 /* Must an old collection hear of references that its counts do not show? */
@@ -1444,8 +1469,7 @@ MM__INLINE void mm_decref(const void *object)
 {
     if (object != NULL) {
         mm_header *header = mm__header_of(object);
-        if (!MM__LIKELY((int32_t)--header->rc > 0 && (header->gc & MM__GC_QUIET)))
-            mm__decref_slow(object);
+        if (!MM__LIKELY((int32_t)--header->rc > MM__RC_QUIET)) mm__decref_slow(object);
     }
 }
 
@@ -1504,8 +1528,8 @@ MM__INLINE void *mm__take(void *slot)
 }
 
 /* An object was found without a reference to it: NULL unless it is alive. What may not
-   simply be found are the dead, and, while an old collection must hear of it, all that is
-   tracked: the arena says which flags tell. */
+   simply be found are the dead, and, while an old collection must hear of it, all that
+   is tracked: the arena says which flags tell. */
 MM__INLINE void *mm__found(void *object)
 {
     if (MM__LIKELY(!(mm__header_of(object)->flags & mm__arena_of(object)->hidden)))
@@ -1815,7 +1839,7 @@ MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
     (void)p, (void)size;
 }
 
-MM__PRIVATE uint64_t mm__clock_ns(void)
+MM__RARE MM__PRIVATE uint64_t mm__clock_ns(void)
 {
     LARGE_INTEGER now, rate;
     QueryPerformanceCounter(&now);
@@ -1884,7 +1908,7 @@ MM__PRIVATE void mm__os_want_huge_pages(void *p, size_t size)
 #endif
 }
 
-MM__PRIVATE uint64_t mm__clock_ns(void)
+MM__RARE MM__PRIVATE uint64_t mm__clock_ns(void)
 {
 #if defined(CLOCK_MONOTONIC)
     struct timespec t;
@@ -4806,8 +4830,7 @@ MM__RARE MM__PRIVATE void mm__debug_release(mm__heap *h, void *object)
     char *block = (char *)object - sizeof(mm_header) - MM__ZONE;
     bool  tracked = (mm__header_of(object)->flags & MM__F_TRACKED) != 0;
     mm__header_of(object)->flags |= MM__F_DEAD;
-    mm__header_of(object)->gc |= MM__GC_GONE;
-    mm__header_of(object)->rc = 0;
+    mm__gone(mm__header_of(object));
     mm__debug_retire(h, block, tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF);
 }
 
@@ -5080,10 +5103,10 @@ MM__RARE MM__PRIVATE bool mm__type_build(mm_heap *heap, mm_type *type)
     }
     kind = type->mm__.tracked ? MM_BLOCK_TRACKED : MM_BLOCK_LEAF;
     c = mm__class_of(type->size + sizeof(mm_header));
-    header.rc = 1;
     header.type = type->mm__.id;
     header.flags = type->mm__.tracked ? MM__F_TRACKED : 0;
     header.gc = type->mm__.tracked ? 0 : MM__GC_QUIET;
+    header.rc = type->mm__.tracked ? 1 : 1 + MM__RC_QUIET;
     memcpy(&type->mm__.header, &header, sizeof header);
     type->mm__.cache = (uint16_t)(c ? kind * MM__CLASSES + c : 0);
     return true;
@@ -5124,7 +5147,7 @@ MM_API mm_type *mm_type_of(const void *object)
     return mm__type_at(mm__header_of(object)->type);
 }
 
-MM_API const char *mm_type_name(const void *object)
+MM__RARE MM_API const char *mm_type_name(const void *object)
 {
     return object ? mm_type_of(object)->name : "NULL";
 }
@@ -5211,6 +5234,8 @@ MM__RARE MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type,
      D3  a finalizer runs once (MM__F_FINALIZED), with the object intact
      D4  heap->pending_free is the number of objects on the stacks
      D5  heap->busy.trial is true exactly while gc.old.phase is not MM__IDLE
+     D6  rc is the count, and MM__RC_QUIET more if the object is quiet: with more than
+         2^30 references it never is. The rc of an immortal one is near MM__IMMORTAL
    ============================================================================ */
 
 #define MM__IMMORTAL (-(1 << 30))
@@ -5236,6 +5261,26 @@ MM__PRIVATE void mm__debug_release(mm__heap *h, void *p);
 MM__PRIVATE bool mm__is_immortal(const void *object)
 {
     return (int32_t)mm__header_of(object)->rc < MM__IMMORTAL / 2;
+}
+
+MM__COLD void mm__unquiet(mm_header *header)
+{
+    header->rc -= mm__quiet_part(header);
+    header->gc &= (uint8_t)~MM__GC_QUIET;
+}
+
+/* Nothing if it is quiet, immortal, or by D6 cannot be made so. */
+MM__COLD void mm__quiet(mm_header *header)
+{
+    if (header->rc >= MM__RC_QUIET) return;
+    header->rc += MM__RC_QUIET;
+    header->gc |= MM__GC_QUIET;
+}
+
+MM__COLD void mm__saturate(mm_header *header)
+{
+    mm__unquiet(header);
+    header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
 }
 
 /* Tell the error hook that user code failed. */
@@ -5302,7 +5347,7 @@ MM__INLINE void mm__credit_back(mm__heap *h)
 }
 
 /* The collector forgets the object; its memory stays. */
-MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     if (!(header->flags & MM__F_TRACKED)) return;
@@ -5316,8 +5361,7 @@ MM__RARE MM__PRIVATE void mm__object_free(mm__heap *h, void *object)
     mm_header *header = mm__header_of(object);
     mm__object_retire(h, object);
     if ((header->flags & MM__F_POOLED) && mm__pool_take_back(h, object)) return;
-    header->rc = 0;
-    header->gc |= MM__GC_GONE;
+    mm__gone(header);
     if ((h->busy.collecting || h->busy.trial) && mm__defer_free(h, object))
         return;
     mm__object_memory_free(h, object);
@@ -5332,8 +5376,7 @@ MM__PRIVATE void mm__object_hide(mm__heap *h, void *object, bool hide)
 MM__RARE MM__PRIVATE void mm__object_discard(mm__heap *h, void *object)
 {
     mm__object_hide(h, object, false);
-    mm__header_of(object)->rc = 0;
-    mm__header_of(object)->gc |= MM__GC_GONE;
+    mm__gone(mm__header_of(object));
     if (mm__header_of(object)->flags & MM__F_TRACKED) {
         mm__note_reuse(h, object);
         mm__trial_forget(h, object); /* its byte: the next object there is black */
@@ -5364,6 +5407,7 @@ MM__RARE MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
     bool prompt = type->finalize || type->dispose || (type->flags & MM_TYPE_PROMPT);
     uint32_t *stack = prompt ? &h->dying_prompt : &h->dying;
     uint32_t  granule = (uint32_t)(((uintptr_t)object & MM__ARENA_MASK) >> 4);
+    mm__unquiet(header);
     header->rc = *stack;
     *stack = mm__A(object)->index << MM__LINK_SHIFT | granule;
     h->pending_free++;
@@ -5385,10 +5429,12 @@ MM__RARE MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object,
                                               const mm_type *type)
 {
     mm_header *header = mm__header_of(object);
-    header->rc = 1;
+    header->rc++; /* from none */
     header->flags = (uint8_t)((header->flags & ~MM__F_DEAD) | MM__F_FINALIZED);
     if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
-    if (--header->rc != 0) {
+    header->rc--;
+    if (mm_refcount(object) != 0) {
+        if (!(header->gc & MM__GC_OLD)) mm__quiet(header);
         h->gc.promoted++; /* who holds it now, nobody has looked at */
         return true;
     }
@@ -5500,8 +5546,9 @@ MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
         if (child == NULL) continue;
         mm__store((char *)object + offset[i], NULL);
         header = mm__header_of(child);
-        if ((int32_t)--header->rc > 0 && (header->gc & MM__GC_QUIET)) continue;
-        if (header->rc == 0 && idle && !(header->flags & (MM__F_DEAD | MM__F_TRASH)) &&
+        if ((int32_t)--header->rc > MM__RC_QUIET) continue;
+        if (mm__count(header) == 0 && idle &&
+            !(header->flags & (MM__F_DEAD | MM__F_TRASH)) &&
             mm__plain(header, mm__type_near(header, type))) {
             header->flags |= MM__F_DEAD;
             if (next) mm__dying_push(h, next);
@@ -5659,15 +5706,14 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
 MM__RARE MM__NOINLINE void mm__decref_other(void *p)
 {
     mm_header *header = mm__header_of(p);
-    int32_t    rc = (int32_t)header->rc;
-    if (rc > 0) {
+    if (mm__count(header) > 0) {
         if (!(header->flags & MM__F_TRASH)) mm__suspect(mm__H(mm_heap_of(p)), p);
     } else if (header->flags & MM__F_TRASH) {
         return; /* the collector frees it */
-    } else if (rc < MM__IMMORTAL / 2) {
-        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+    } else if (mm__is_immortal(p)) {
+        mm__saturate(header);
     } else {
-        header->rc = 0;
+        mm__count_set(header, 0);
         mm__bug(mm__H(mm_heap_of(p)),
                 "mm_decref of %s %p, whose count is already zero: a reference was "
                 "dropped twice", mm_type_name(p), p);
@@ -5709,31 +5755,28 @@ MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
 MM_API void mm__decref_slow(const void *object)
 {
     mm_header *header = mm__header_of(object);
-    int32_t    rc = (int32_t)header->rc;
+    int32_t    count = mm__count(header);
     void      *p = (void *)(uintptr_t)object;
-    if (rc == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH))) {
+    if (count == 0 && !(header->flags & (MM__F_DEAD | MM__F_TRASH))) {
         mm__heap *h = mm__H(mm_heap_of(p));
         if (!mm__die_at_once(h, p)) mm__die(h, p);
-    } else if (rc > 0 && !(header->gc & MM__GC_OLD) && !mm__barrier_up(p)) {
-        header->gc |= MM__GC_QUIET; /* all that mm__suspect would do */
+    } else if (count > 0 && count < MM__RC_QUIET && !(header->gc & MM__GC_OLD) &&
+               !mm__barrier_up(p)) {
+        header->rc += MM__RC_QUIET; /* mm__quiet, all that mm__suspect would do */
+        header->gc |= MM__GC_QUIET;
     } else {
         mm__decref_other(p);
     }
 }
 
-MM_API void mm__incref_slow(const void *object)
+MM__RARE MM_API void mm__incref_slow(const void *object)
 {
     mm_header *header = mm__header_of(object);
-    int32_t    rc = (int32_t)header->rc;
-    void      *p = (void *)(uintptr_t)object;
-    if (rc == INT32_MIN) { /* 2^31 references: from here on it is immortal */
-        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
-        mm__log(mm__H(mm_heap_of(p)), MM_LOG_WARNING,
-                "the count of %s %p overflowed: it is immortal now", mm_type_name(p),
-                p);
-    } else if (rc < MM__IMMORTAL / 2) {
-        header->rc = (uint32_t)(int32_t)MM__IMMORTAL;
-    }
+    if ((int32_t)header->rc == INT32_MIN)
+        mm__log(mm__H(mm_heap_of(object)), MM_LOG_WARNING,
+                "the count of %s %p overflowed: it is immortal now",
+                mm_type_name(object), object);
+    if (mm__is_immortal(object)) mm__saturate(header);
 }
 
 /* -- birth -- */
@@ -5781,10 +5824,10 @@ MM_API void *mm_new_of_type(mm_heap *heap, mm_type *type, size_t extra)
 
 /* -- queries -- */
 
-MM_API int64_t mm_refcount(const void *object)
+MM__RARE MM_API int64_t mm_refcount(const void *object)
 {
     return mm__is_immortal(object) ? INT64_MAX
-                                   : (int64_t)(int32_t)mm__header_of(object)->rc;
+                                   : (int64_t)mm__count(mm__header_of(object));
 }
 
 MM_API size_t mm_sizeof(const void *object)
@@ -5794,7 +5837,7 @@ MM_API size_t mm_sizeof(const void *object)
 
 MM_API void mm_immortalize(const void *object)
 {
-    mm__header_of(object)->rc = (uint32_t)(int32_t)MM__IMMORTAL;
+    mm__saturate(mm__header_of(object));
 }
 
 /* The types of weak references and finalize callbacks: their room is >>weak. */
@@ -5977,7 +6020,8 @@ MM__RARE MM__PRIVATE void mm__stack_free(mm__heap *h, mm__stack *s)
 
 /* -- in-degrees above what a byte holds -- */
 
-MM__PRIVATE mm__excess *mm__excess_find(mm__excess_table *table, const void *object)
+MM__RARE MM__PRIVATE mm__excess *mm__excess_find(mm__excess_table *table,
+                                                const void *object)
 {
     size_t i = (size_t)(((uintptr_t)object >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 20);
     if (table->capacity == 0) return NULL;
@@ -6436,16 +6480,16 @@ MM__RARE MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
 
 MM__COLD void mm__count_short(mm__heap *h, const void *object, uint64_t n)
 {
-    mm__bug(h, "the count of %s %p is %u, but %llu references to it exist: one was "
+    mm__bug(h, "the count of %s %p is %lld, but %llu references to it exist: one was "
             "stored without being taken", mm_type_name(object), object,
-            mm__header_of(object)->rc, (unsigned long long)n);
+            (long long)mm_refcount(object), (unsigned long long)n);
 }
 
 /* Held from outside: the references counted do not explain its count. */
 MM__ALWAYS_INLINE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
                             uint8_t byte)
 {
-    uint32_t rc = mm__header_of(object)->rc;
+    uint32_t rc = (uint32_t)mm__count(mm__header_of(object));
     uint64_t n = (uint8_t)(byte - t->low);
     if (MM__UNLIKELY(n == MM__SATURATED)) n += mm__excess_of(h, t, object);
     if (rc == n) return false;
@@ -6624,7 +6668,6 @@ MM__RARE MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool 
              *y1 = &mm__table(pool, MM__YOUNG1)[w],
              *suspect = &mm__table(pool, MM__SUSPECT)[w];
     uint64_t  fresh = live & *y0, rest;
-    uint8_t   quiet = settled ? MM__GC_QUIET : 0;
     live &= *y0 | *y1;
     if (live == 0) return;
     h->gc.promoted += mm__popcount(live);
@@ -6634,9 +6677,13 @@ MM__RARE MM__PRIVATE void mm__promote_word(mm__heap *h, mm__trial *t, mm__bpool 
     for (rest = fresh | (settled ? live & *suspect : 0); rest; rest &= rest - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm_header *header = mm__header_of(object);
-        header->gc = (uint8_t)((header->gc & ~quiet) | MM__GC_OLD);
-        if ((header->gc & (MM__GC_QUIET | MM__GC_GONE)) == MM__GC_QUIET)
-            *suspect |= rest & (0 - rest);
+        if ((header->gc & (MM__GC_QUIET | MM__GC_GONE)) == MM__GC_QUIET) {
+            if (settled)
+                mm__unquiet(header);
+            else
+                *suspect |= rest & (0 - rest);
+        }
+        header->gc |= MM__GC_OLD;
     }
     if (settled) *suspect &= ~live;
     if ((*suspect & live) == 0) return;
@@ -6746,7 +6793,8 @@ MM__PRIVATE void mm__finalize_trash(mm__heap *h, void *object, const mm_type *ty
     header->flags |= MM__F_FINALIZED;
     header->rc++;
     if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
-    if (--header->rc == 0) mm__die(h, object); /* it cut its own cycle */
+    header->rc--;
+    if (mm_refcount(object) == 0) mm__die(h, object); /* it cut its own cycle */
 }
 
 MM__RARE MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
@@ -7032,7 +7080,7 @@ MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
     uint64_t   bit = UINT64_C(1) << (i & 63);
     uint64_t  *word = &mm__table(pool, MM__SUSPECT)[i / 64];
     if (mm__table(pool, MM__FROZEN)[i / 64] & bit) {
-        mm__header_of(object)->gc |= MM__GC_QUIET; /* until it is unfrozen */
+        mm__quiet(mm__header_of(object)); /* until it is unfrozen */
         return;
     }
     if (!((*word | mm__table(pool, MM__YOUNG1)[i / 64]) & bit)) {
@@ -7043,7 +7091,7 @@ MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
     mm__suspect_link(h, pool, i / 64);
     if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT ||
         t->phase == MM__MARK)
-        mm__header_of(object)->gc |= MM__GC_QUIET;
+        mm__quiet(mm__header_of(object));
 }
 
 /* An object that was not quiet lost a reference and lives on. */
@@ -7053,7 +7101,7 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
     if (!(mm__header_of(object)->flags & MM__F_TRACKED)) return;
     if (mm__marking(t)) mm__blacken(h, object);
     if (!(mm__header_of(object)->gc & MM__GC_OLD))
-        mm__header_of(object)->gc |= MM__GC_QUIET; /* remembered by that alone */
+        mm__quiet(mm__header_of(object)); /* remembered by that alone */
     else if (t->phase != MM__UNQUIET) /* then this trial will see it as it is now */
         mm__suspect_old(h, object);
 }
@@ -7082,7 +7130,7 @@ MM__RARE MM_API bool mm__barrier(void *object)
             if (mm__header_of(object)->gc & MM__GC_OLD)
                 mm__suspect_old(h, object);
             else
-                mm__header_of(object)->gc |= MM__GC_QUIET;
+                mm__quiet(mm__header_of(object));
         }
     }
     return !mm__condemned(t, object);
@@ -7145,7 +7193,7 @@ MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool 
     t->visits += mm__popcount(rest);
     for (; rest; rest &= rest - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
-        mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
+        mm__unquiet(mm__header_of(object));
     }
     mm__bytes_set(bytes, mask & mm__table(pool, MM__FROZEN)[w], MM__LIVE);
     if (!t->sliced || young == 0) return;
@@ -7238,7 +7286,7 @@ MM__PRIVATE bool mm__closure_unquiet(mm__heap *h, mm__bpool *pool, size_t x,
     if ((*word & bit) && !(mm__table(pool, MM__YOUNG1)[x / 64] & bit) && h->gc.untried)
         h->gc.untried--;
     *word &= ~bit;
-    header->gc &= (uint8_t)~MM__GC_QUIET;
+    mm__unquiet(header);
     return true;
 }
 
@@ -7340,8 +7388,9 @@ MM__RARE MM__PRIVATE bool mm__closure_count(mm__heap *h, mm__trial *t)
     return true;
 }
 
-MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                        size_t w, uint64_t mask)
+MM__RARE MM__PRIVATE void mm__closure_reset_word(mm__heap *h, mm__trial *t,
+                                                 mm__bpool *pool, size_t w,
+                                                 uint64_t mask)
 {
     (void)h, (void)t;
     mm__bytes_set(mm__bytes(pool, w), mask, 0);
@@ -7574,7 +7623,7 @@ MM__PRIVATE int64_t mm__gc_count0(const mm__heap *h)
 }
 
 /* Start counting anew from `count0`: when must mm_new come back here? */
-MM__PRIVATE void mm__gc_credit_set(mm__heap *h, int64_t count0)
+MM__RARE MM__PRIVATE void mm__gc_credit_set(mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
     int64_t       credit = INT32_MAX;
@@ -7637,7 +7686,7 @@ MM__PRIVATE void mm__gc_counters(mm__heap *h, int g)
 }
 
 /* Whether young trash refers to old objects, which may be garbage because of it. */
-MM__PRIVATE void mm__reaches_old_visit(void *child, void *context)
+MM__RARE MM__PRIVATE void mm__reaches_old_visit(void *child, void *context)
 {
     const mm_header *header = mm__header_of(child);
     if ((header->flags & MM__F_TRACKED) && (header->gc & MM__GC_OLD))
@@ -8164,7 +8213,7 @@ MM__PRIVATE bool mm__freeze_word(mm__heap *h, mm__bpool *pool, size_t w, void *c
     for (; y0; y0 &= y0 - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(y0));
         mm__header_of(object)->gc |= MM__GC_OLD;
-        mm__header_of(object)->gc &= (uint8_t)~MM__GC_QUIET;
+        mm__unquiet(mm__header_of(object));
     }
     return true;
 }
@@ -8192,7 +8241,7 @@ MM__RARE MM__PRIVATE bool mm__unfreeze_word(mm__heap *h, mm__bpool *pool, size_t
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(frozen));
         mm_header *header = mm__header_of(object);
         if (!(mm__table(pool, MM__SUSPECT)[w] & (frozen & (0 - frozen))))
-            header->gc &= (uint8_t)~MM__GC_QUIET;
+            mm__unquiet(header);
     }
     return true;
 }
@@ -8381,7 +8430,7 @@ MM_API size_t mm_gc_garbage(mm_heap *heap, void *const **out)
     return mm__H(heap)->gc.garbage_count;
 }
 
-MM_API void mm_gc_clear_garbage(mm_heap *heap)
+MM__RARE MM_API void mm_gc_clear_garbage(mm_heap *heap)
 {
     mm__gc *gc = &mm__H(heap)->gc;
     while (gc->garbage_count) mm_decref(gc->garbage[--gc->garbage_count]);
@@ -8943,7 +8992,7 @@ MM_API bool mm_finalizer_alive(const mm_finalizer *f)
     return f->alive;
 }
 
-MM_API bool mm_finalizer_call(mm_finalizer *f)
+MM__RARE MM_API bool mm_finalizer_call(mm_finalizer *f)
 {
     if (!f->alive) return false;
     mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
@@ -9484,11 +9533,9 @@ static mm_type mm__str_type = {
 
 /* --- the intern table --- */
 
-/* Once it is marked dead the count means nothing; just before, it is zero. */
 MM__PRIVATE bool mm__is_alive(const void *object)
 {
-    const mm_header *header = mm__header_of(object);
-    return header->rc != 0 && !(header->flags & MM__F_DEAD);
+    return !(mm__header_of(object)->flags & MM__F_DEAD);
 }
 
 /* The entry with this content, dead or alive, or NULL. */
@@ -10110,7 +10157,7 @@ MM__PRIVATE size_t mm__pool_room(const mm__pool *pool)
 }
 
 /* Keeps P2. */
-MM__PRIVATE void mm__pool_set_idle(mm__pool *pool, size_t idle)
+MM__RARE MM__PRIVATE void mm__pool_set_idle(mm__pool *pool, size_t idle)
 {
     pool->idle = idle;
     pool->front.top = pool->stack + 1 + (pool->guarded ? 0 : idle);
@@ -10143,7 +10190,8 @@ MM__PRIVATE size_t mm__known_place(const uintptr_t *known, size_t capacity,
     return i;
 }
 
-MM__PRIVATE void mm__known_put(uintptr_t *known, size_t capacity, uintptr_t mark)
+MM__RARE MM__PRIVATE void mm__known_put(uintptr_t *known, size_t capacity,
+                                        uintptr_t mark)
 {
     known[mm__known_place(known, capacity, mark & ~MM__KNOWN_IDLE)] = mark;
 }
@@ -10250,9 +10298,8 @@ MM__PRIVATE void mm__pool_claim(void *object)
 MM__RARE MM__PRIVATE void mm__pool_rest(void *object)
 {
     mm_header *header = mm__header_of(object);
-    header->rc = 0;
+    mm__gone(header);
     header->flags = (uint8_t)(header->flags | MM__F_DEAD);
-    header->gc |= MM__GC_GONE;
     mm__object_hide(mm__H(mm_heap_of(object)), object, true);
 }
 
@@ -10785,7 +10832,8 @@ MM__RARE MM__PRIVATE bool mm__each_block(mm__heap *h, mm__block_fn fn, void *con
 }
 
 /* The user's pointer of a block; NULL: it is freed, but held back. */
-MM__PRIVATE void *mm__block_user(const mm__heap *h, void *block, mm_block_kind kind)
+MM__RARE MM__PRIVATE void *mm__block_user(const mm__heap *h, void *block,
+                                          mm_block_kind kind)
 {
     char *p = (char *)block;
     if (kind == MM_BLOCK_RAW) return h->zone ? mm__debug_user(h, block) : block;
@@ -11011,11 +11059,11 @@ MM_API size_t mm_heap_purge(mm_heap *heap)
 
 typedef struct mm__leaks { mm_leak *leak; size_t held; } mm__leaks;
 
-MM__PRIVATE void mm__uncount_visit(void *child, void *context)
+MM__RARE MM__PRIVATE void mm__uncount_visit(void *child, void *context)
 {
     mm_header *header = mm__header_of(child);
     (void)context;
-    if ((int32_t)header->rc > 0) header->rc--;
+    if (mm__count(header) > 0) header->rc--;
 }
 
 /* Leave in each count the references from outside. */
@@ -11041,10 +11089,10 @@ MM__RARE MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind
 {
     mm__leaks *leaks = (mm__leaks *)context;
     void      *object = kind == MM_BLOCK_RAW ? NULL : mm__block_user(h, block, kind);
-    uint32_t   rc;
+    int64_t    rc;
     mm_leak   *leak;
     if (object == NULL || mm__is_immortal(object)) return true;
-    rc = mm__header_of(object)->rc;
+    rc = mm_refcount(object);
     leaks->held += rc > 0;
     if (rc && h->zone) mm__twin_end((char *)block, true);
     if (leaks->leak == NULL) return true;
@@ -11053,7 +11101,7 @@ MM__RARE MM__PRIVATE bool mm__leak_block(mm__heap *h, void *block, mm_block_kind
     leak->objects++;
     leak->bytes += mm__block_bytes(h, (char *)block, kind);
     leak->held += rc > 0;
-    leak->refs += rc;
+    leak->refs += (uint64_t)rc;
     return true;
 }
 
@@ -11097,7 +11145,7 @@ MM__RARE MM__PRIVATE bool mm__seal_block(mm__heap *h, void *block, mm_block_kind
     if (object == NULL) return true;
     if (mm__header_of(object)->flags & MM__F_WEAK) mm__weak_silence(h, object);
     mm__header_of(object)->flags |= MM__F_TRASH;
-    mm__header_of(object)->rc = 1;
+    mm__count_set(mm__header_of(object), 1);
     return true;
 }
 
@@ -11327,7 +11375,7 @@ MM__PRIVATE bool mm__census_take(mm__census *c, mm__heap *h)
 MM__PRIVATE int64_t mm__outside_refs(const mm__person *person)
 {
     if (mm__is_immortal(person->object)) return 1;
-    return (int64_t)mm__header_of(person->object)->rc - (int64_t)person->in_edges;
+    return mm_refcount(person->object) - (int64_t)person->in_edges;
 }
 
 MM__COLD void mm__write(const mm__census *c, const char *format, ...) MM__PRINTF(2, 3);
@@ -11537,9 +11585,9 @@ MM__PRIVATE void mm__audit_person(mm__census *c, mm__person *person)
     if (mm__outside_refs(person) < 0) {
         c->failed++;
         mm__write(c,
-                  "%s %p: its count is %u, but %llu references to it exist: it would "
+                  "%s %p: its count is %lld, but %llu references to it exist: it would "
                   "be freed while in use\n",
-                  type->name, object, mm__header_of(object)->rc,
+                  type->name, object, (long long)mm_refcount(object),
                   (unsigned long long)person->in_edges);
     }
     if (c->failed > before + 1) c->failed = before + 1; /* objects are counted */
@@ -11630,7 +11678,7 @@ MM__PRIVATE bool mm__check_bpool(mm__heap *h, const mm__bpool *pool)
     return ok;
 }
 
-/* A6, G1, G4, G6 for one word of a tracked pool. */
+/* A6, D6, G1, G4, G6 for one word of a tracked pool. */
 MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
                                         void *context)
 {
@@ -11656,6 +11704,8 @@ MM__PRIVATE bool mm__check_tracked_word(mm__heap *h, mm__bpool *pool, size_t w,
         if (young != !(header->gc & MM__GC_OLD)) *ok = mm__broken(h, "G4", object);
         if (!young && quiet && !((suspect | frozen) >> i & 1))
             *ok = mm__broken(h, "G6", object);
+        if (quiet && (int32_t)header->rc < MM__RC_QUIET)
+            *ok = mm__broken(h, "D6", object);
     }
     return true;
 }
@@ -11765,6 +11815,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__RECORD_FREED
 #undef MM__RECORD_SHIFT
 #undef MM__RARE
+#undef MM__RC_QUIET
 #undef MM__REFILL
 #undef MM__REGION_CHECK
 #undef MM__BAD_ACCESS

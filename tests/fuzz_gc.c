@@ -344,7 +344,7 @@ static void check_intact(uint32_t id)
     const Shadow *s = &fz.ob[id];
     uint32_t k;
     if (s->disposed) fail("an object that can be reached was disposed of", id);
-    if (mm__header_of(s->p)->rc == 0) fail("a reachable object has the count 0", id);
+    if (mm__count(mm__header_of(s->p)) == 0) fail("a reachable object has the count 0", id);
     if (mm_type_of(s->p) != type_of((enum kind)s->kind)) fail("its type changed", id);
     if (s->kind == WEAK) return;
     if (((Base *)s->p)->id != id) fail("another object is in its place", id);

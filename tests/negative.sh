@@ -100,7 +100,7 @@ control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAK
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
 control large-counts '/^MM__ALWAYS_INLINE bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
 control suspects '/^MM__PRIVATE void mm__suspect_old(/,/^}/s/h->gc.suspects++;/(void)0;/'
-control closure-quiet '/^MM__PRIVATE bool mm__closure_unquiet(/,/^}/s/.*~MM__GC_QUIET;//'
+control closure-quiet '/^MM__PRIVATE bool mm__closure_unquiet(/,/^}/s/mm__unquiet(header);//'
 control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, pool, x, object, 0)/closure_add(h, t, pool, x, object, 1)/'
 
 echo "$passed passed, $failed failed"

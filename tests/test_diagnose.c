@@ -309,14 +309,14 @@ static void G39_audit_finds_counts_too_low(void **state)
     for (i = 0; i < 300; i++) mm_set(&v->items[i], n);
     mm_set(&other->next, n);
     assert_int_equal(mm_refcount(n), 302);
-    mm__header_of(n)->rc = 301; /* one decref too many so far: none from outside */
+    mm__count_set(mm__header_of(n), 301); /* one decref too many so far: none from outside */
     out_reset();
     assert_int_equal(mm_audit(heap, gt_write, &out), 0); /* explained, all inside */
-    mm__header_of(n)->rc = 300; /* and now one of the references will dangle */
+    mm__count_set(mm__header_of(n), 300); /* and now one of the references will dangle */
     assert_int_equal(mm_audit(heap, gt_write, &out), 1);
     assert_true(out_has("Node"));
     assert_true(gt_has_address(&out, n));
-    mm__header_of(n)->rc = 302;
+    mm__count_set(mm__header_of(n), 302);
     mm_decref(n);
     mm_decref(other);
     mm_decref(v);
@@ -416,13 +416,13 @@ static void audit_counts_every_failure(void **state)
         n[i] = node(heap, i);
         mm_set(&s[i]->root, n[i]);
         mm_set(&s[i]->camera, n[i]);
-        if (i % 2) mm__header_of(n[i])->rc = 1;
+        if (i % 2) mm__count_set(mm__header_of(n[i]), 1);
     }
     out_reset();
     assert_int_equal(mm_audit(heap, gt_write, &out), 5);
     for (i = 0; i < 10; i++) {
         assert_int_equal(gt_has_address(&out, n[i]), i % 2);
-        mm__header_of(n[i])->rc = 3;
+        mm__count_set(mm__header_of(n[i]), 3);
         mm_decref(n[i]);
         mm_decref(s[i]);
     }

@@ -925,11 +925,11 @@ static void G39_count_below_its_references(void **state)
     mm_set(&holder->a, t);
     mm_set(&holder->b, t);
     assert_int_equal(mm_audit(heap, gt_write, &out), 0);
-    mm__header_of(t)->rc = 1;
+    mm__count_set(mm__header_of(t), 1);
     assert_int_equal(mm_audit(heap, gt_write, &out), 1);
     assert_non_null(strstr(out.text, "Thing"));
     assert_true(gt_has_address(&out, t));
-    mm__header_of(t)->rc = 3;
+    mm__count_set(mm__header_of(t), 3);
     mm_decref(t);
     mm_decref(holder);
     gt_close(heap);

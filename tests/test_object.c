@@ -368,16 +368,19 @@ static void an_immortal_object_keeps_what_it_holds(void **state)
     test_env_balanced(&env);
 }
 
+/* 2^31 references if none was ever dropped, 2^30 otherwise: then the object is quiet. */
 static void overflow_a_count(void *argument)
 {
     Node *node = mm_new(heap, Node);
-    int   i;
-    (void)argument;
+    bool  quiet = *(bool *)argument;
+    int   i, most = quiet ? (1 << 30) - 1 : INT32_MAX;
     env.echo = true;
     test_announce(node);
-    mm__header_of(node)->rc = (uint32_t)INT32_MAX - 1;
     mm_incref(node);
-    if (mm_refcount(node) != INT32_MAX) _exit(3);
+    if (quiet) mm_decref(node);
+    mm__count_set(mm__header_of(node), (uint32_t)most - 1);
+    mm_incref(node);
+    if (mm_refcount(node) != most) _exit(3);
     mm_incref(node); /* one too many */
     if (mm_refcount(node) != INT64_MAX) _exit(4);
     for (i = 0; i < 1000; i++) mm_incref(node);
@@ -390,13 +393,41 @@ static void overflow_a_count(void *argument)
 static void a_count_that_overflows_becomes_immortal(void **state)
 {
     static test_child child;
+    bool quiet[] = {false, true};
     (void)state;
-    test_run(&child, overflow_a_count, NULL);
-    if (child.exit_code != 0) print_error("%s\n", child.output);
-    assert_int_equal(child.exit_code, 0);
-    assert_true(test_says(&child, "saturated"));
-    assert_true(test_says(&child, "Node"));
-    assert_true(test_names_planted(&child));
+    for (int i = 0; i < 2; i++) {
+        test_run(&child, overflow_a_count, &quiet[i]);
+        if (child.exit_code != 0) print_error("%s\n", child.output);
+        assert_int_equal(child.exit_code, 0);
+        assert_true(test_says(&child, "saturated"));
+        assert_true(test_says(&child, "Node"));
+        assert_true(test_names_planted(&child));
+    }
+    done();
+}
+
+/* About 2^30 references and none dropped yet, and then they are dropped: the field
+   passes through the values that it has for quiet objects that die. */
+static void many_references_are_counted_exactly(void **state)
+{
+    int above[] = {-15, 0, 1, 5, 10, 25}, i, k;
+    (void)state;
+    for (i = 0; i < 6; i++) {
+        Node *node = mm_new(heap, Node);
+        int   many = (1 << 30) + above[i];
+        mm__count_set(mm__header_of(node), (uint32_t)many);
+        for (k = 1; k <= 20; k++) {
+            mm_decref(node);
+            assert_int_equal(mm_refcount(node), many - k);
+        }
+        assert_int_equal(live(), 1);
+        assert_true(mm_heap_check(heap));
+        mm_gc_collect(heap, 2);
+        assert_int_equal(mm_refcount(node), many - 20);
+        mm__count_set(mm__header_of(node), 1);
+        mm_decref(node);
+        assert_int_equal(live(), 0);
+    }
     done();
 }
 
@@ -1171,6 +1202,7 @@ int main(void)
         TEST(Y6_immortal_counts_never_change),
         TEST(an_immortal_object_keeps_what_it_holds),
         TEST(a_count_that_overflows_becomes_immortal),
+        TEST(many_references_are_counted_exactly),
         TEST(an_immortal_count_cannot_drift),
         TEST(F1_the_finalizer_runs_once_and_weak_references_die),
         TEST(F2_a_resurrected_object_keeps_its_weak_references),

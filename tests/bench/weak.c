@@ -61,10 +61,10 @@ static inline void weak_drop(Weak *weak)
 static inline bool weak_use(Weak *weak)
 {
     Target *p = mm_weakref_get(*weak);
-    bool alive = p != NULL;
-    BENCH_KEEP(p);
+    if (p == NULL) return false;
+    BENCH_SEEN(p);
     mm_decref(p);
-    return alive;
+    return true;
 }
 
 #elif defined(PEER_CPYTHON)
@@ -105,7 +105,7 @@ static inline void weak_drop(Weak *weak)
     Py_DECREF(*weak);
 }
 
-/* A new reference; NULL or None when dead. */
+/* A new reference; NULL when dead. */
 static inline PyObject *strong_of(PyObject *weak)
 {
     PyObject *p;
@@ -113,6 +113,7 @@ static inline PyObject *strong_of(PyObject *weak)
     PyWeakref_GetRef(weak, &p);
 #else
     p = PyWeakref_GetObject(weak);
+    if (p == Py_None) return NULL;
     Py_INCREF(p);
 #endif
     return p;
@@ -121,10 +122,10 @@ static inline PyObject *strong_of(PyObject *weak)
 static inline bool weak_use(Weak *weak)
 {
     PyObject *p = strong_of(*weak);
-    bool alive = p != NULL && p != Py_None;
-    BENCH_KEEP(p);
-    Py_XDECREF(p);
-    return alive;
+    if (p == NULL) return false;
+    BENCH_SEEN(p);
+    Py_DECREF(p);
+    return true;
 }
 
 #elif defined(PEER_GLIB)
@@ -155,10 +156,10 @@ static inline void weak_drop(Weak *weak)
 static inline bool weak_use(Weak *weak)
 {
     GObject *p = g_weak_ref_get(weak);
-    bool alive = p != NULL;
-    BENCH_KEEP(p);
+    if (p == NULL) return false;
+    BENCH_SEEN(p);
     g_object_unref(p);
-    return alive;
+    return true;
 }
 
 #elif defined(PEER_CXX)
@@ -198,8 +199,9 @@ static inline bool weak_use(Weak *weak)
 {
     std::shared_ptr<Target> p = weak->lock();
     Target *raw = p.get();
-    BENCH_KEEP(raw);
-    return raw != nullptr;
+    if (raw == nullptr) return false;
+    BENCH_SEEN(raw);
+    return true;
 }
 
 #else
