@@ -1018,7 +1018,7 @@ MM_API mm_handle mm_handle_of(void *object);
     mm_handle_borrow - the same, borrowed: good until the next call that may free.
     mm_handle_valid - whether it still finds one.
 
-    Any value is allowed, also an invented one. Cost: an array load and two comparisons;
+    Any value is allowed, also an invented one. Cost: an array load and a comparison;
     during an old collection in slices, a call.
 */
 MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle);
@@ -1306,7 +1306,7 @@ struct mm_weakref {
     mm_weak_fn  callback;
     void       *user;
     void       *owned;  /* user, if owned: a slot                                */
-    mm_weakref *next, *prev;
+    mm_weakref *next, **at; /* where the pointer to this one is                 */
     uint64_t    hash;
 };
 
@@ -1554,16 +1554,10 @@ MM__INLINE const mm__place *mm__place_of(const mm_heap *heap, mm_handle handle)
     return &heap->places[(handle >> 32) & heap->place_mask];
 }
 
-MM__INLINE bool mm__handle_finds(const mm__place *place, mm_handle handle)
-{
-    return MM__LIKELY(place->handle == handle &&
-                      !(mm__header_of(place->object)->flags & MM__F_DEAD));
-}
-
 MM__INLINE void *mm_handle_borrow(const mm_heap *heap, mm_handle handle)
 {
     const mm__place *place = mm__place_of(heap, handle);
-    if (mm__handle_finds(place, handle)) return place->object;
+    if (MM__LIKELY(place->handle == handle)) return place->object;
     return mm__handle_slow(heap, handle);
 }
 
@@ -1571,7 +1565,7 @@ MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
 {
     const mm__place *place = mm__place_of(heap, handle);
     void *object = place->object;
-    if (!mm__handle_finds(place, handle)) {
+    if (!MM__LIKELY(place->handle == handle)) {
         object = mm__handle_slow(heap, handle);
         if (object == NULL) return NULL;
     }
@@ -2865,8 +2859,7 @@ struct mm__heap {
     mm__busy busy;
     size_t   dying_budget, pending_free;
 
-    mm_header  nobody[2];       /* of a dead object that stands for none          */
-    mm__place  nowhere;         /* its place                                      */
+    mm__place  nowhere[2];      /* of handles, where none is found: see W7        */
     bool       barrier;         /* an old collection must hear of what is found   */
 
     mm__gc     gc;
@@ -5246,7 +5239,8 @@ MM__RARE MM__PRIVATE void mm__visit_refs(void *object, const mm_type *type,
 
 MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object);
 MM__PRIVATE void mm__weak_died(mm__heap *h, void *object);
-MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref);
+MM__PRIVATE void mm__weak_unlink(mm_weakref *ref);
+MM__PRIVATE void mm__handle_show(mm__heap *h, const void *object, bool show);
 MM__PRIVATE void mm__gc_auto(mm__heap *h);
 MM__PRIVATE bool mm__gc_bytes_due(const mm__heap *h);
 MM__PRIVATE void mm__gc_bytes(mm__heap *h);
@@ -5431,6 +5425,7 @@ MM__RARE MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object,
     mm_header *header = mm__header_of(object);
     header->rc++; /* from none */
     header->flags = (uint8_t)((header->flags & ~MM__F_DEAD) | MM__F_FINALIZED);
+    mm__handle_show(h, object, true);
     if (!type->finalize(object)) mm__hook_failed(h, object, "finalizer");
     header->rc--;
     if (mm_refcount(object) != 0) {
@@ -5663,6 +5658,7 @@ MM__RARE MM__NOINLINE void mm__die_at_length(mm__heap *h, void *object)
 {
     uint32_t mark = h->dying;
     if (h->busy.trial) mm__blacken(h, object);
+    mm__handle_show(h, object, false);
     if (!mm__linkable(object)) {
         size_t budget = h->dying_budget;
         h->dying_budget = SIZE_MAX;
@@ -5748,7 +5744,7 @@ MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
     mm__header_set_kind(header, kind | mm__kind(0, MM__F_DEAD, MM__GC_GONE));
     *top = header;
     cache->top = top + 1;
-    if (type->mm__.simple == MM__LINKED) mm__weak_unlink(h, (mm_weakref *)object);
+    if (type->mm__.simple == MM__LINKED) mm__weak_unlink((mm_weakref *)object);
     return true;
 }
 
@@ -6740,6 +6736,8 @@ MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     }
 }
 
+MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
+
 /* After verification, and after finalizers: what is live now leaves the trash. Weak
    references that finalizers made die without a word. */
 MM__RARE MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
@@ -6757,15 +6755,14 @@ MM__RARE MM__PRIVATE void mm__recondemn_word(mm__heap *h, mm__trial *t, mm__bpoo
     for (rest = mask & ~live; rest; rest &= rest - 1) {
         mm_header *header =
             mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(rest)));
-        if (header->flags & MM__F_WEAK) header->flags |= MM__F_DEAD;
+        if (header->flags & MM__F_WEAK) mm__weak_silence(h, header + 1);
     }
 }
 
 /* -- weaken, call, finalize -- */
 
 MM__PRIVATE void mm__weak_condemned(mm__heap *h, void *object);
-MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object);
-MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
+MM__PRIVATE void mm__weakref_cancel(void *object);
 MM__PRIVATE void mm__weak_call_due(mm__heap *h);
 
 MM__RARE MM__PRIVATE bool mm__in_trash(const void *object)
@@ -6782,7 +6779,7 @@ MM__RARE MM__PRIVATE void mm__weaken_word(mm__heap *h, mm__trial *t, mm__bpool *
     (void)t;
     for (; mask; mask &= mask - 1) {
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
-        if (mm__is(object, &mm__weakref_type)) mm__weakref_cancel(h, object);
+        if (mm__is(object, &mm__weakref_type)) mm__weakref_cancel(object);
         if (mm__header_of(object)->flags & MM__F_WEAK) mm__weak_condemned(h, object);
     }
 }
@@ -8462,11 +8459,13 @@ MM_API void mm_gc_set_error_hook(mm_heap *heap, mm_gc_error_fn fn, void *user)
          dead itself; then newest to oldest
      W4  all references to an object are dead before the first callback runs
      W5  nothing here allocates when an object dies
-     W6  places[entry->place - 1] has the entry's object and its handle; a place
-         without an object has nobody, who is dead, a link and its next generation
+     W6  places[i] has the object of the entry with place i + 1, and its handle: i and a
+         generation. While that object is dead there is ~i in place of i, so that the
+         handle is not found. So it is in a place without an object, which has a link
+         to the next one and its next generation
      W7  heap->front.places is places, of 2^n items; or nowhere, so that all handles
          take the slow path: while there are none, and during an old collection in
-         slices
+         slices. The two items there have the other's i
    ============================================================================ */
 
 /* -- the table: open addressing, linear probing, backward shift on removal -- */
@@ -8484,6 +8483,13 @@ MM__PRIVATE mm__weak_entry *mm__weak_find(const mm__heap *h, const void *object)
     size_t i = mm__weak_home(weak, object);
     while (weak->entry[i].object != object) i = (i + 1) & (weak->capacity - 1);
     return &weak->entry[i];
+}
+
+/* The first reference knows where its entry is. */
+MM__PRIVATE void mm__weak_move(mm__weak_entry *to, const mm__weak_entry *from)
+{
+    *to = *from;
+    if (to->refs) to->refs->at = &to->refs;
 }
 
 MM__PRIVATE mm__weak_entry *mm__weak_vacancy(mm__weak *weak, const void *object)
@@ -8506,7 +8512,7 @@ MM__RARE MM__PRIVATE void mm__weak_remove(mm__heap *h, mm__weak_entry *e)
         if (weak->entry[i].object == NULL) break;
         home = mm__weak_home(weak, weak->entry[i].object);
         if (((i - home) & mask) >= ((i - hole) & mask)) {
-            weak->entry[hole] = weak->entry[i];
+            mm__weak_move(&weak->entry[hole], &weak->entry[i]);
             hole = i;
         }
     }
@@ -8524,7 +8530,7 @@ MM__RARE MM__PRIVATE bool mm__weak_grow(mm__heap *h)
     weak->capacity = capacity;
     for (size_t i = 0; i < old.capacity; i++)
         if (old.entry[i].object)
-            *mm__weak_vacancy(weak, old.entry[i].object) = old.entry[i];
+            mm__weak_move(mm__weak_vacancy(weak, old.entry[i].object), &old.entry[i]);
     if (old.capacity) mm__give_back(h, old.entry, old.capacity * sizeof *entry);
     return true;
 }
@@ -8570,8 +8576,8 @@ MM__INLINE mm__weak_entry *mm__weak_enter(mm__heap *h, void *object)
 MM__PRIVATE void mm__handles_show(mm__heap *h)
 {
     bool show = h->weak.place_capacity && !h->barrier;
-    h->front.places = show ? h->weak.places : &h->nowhere;
-    h->front.place_mask = show ? h->weak.place_capacity - 1 : 0;
+    h->front.places = show ? h->weak.places : h->nowhere;
+    h->front.place_mask = show ? h->weak.place_capacity - 1 : 1;
 }
 
 /* A handle that the inline half did not find: stale, invented, or behind a barrier. */
@@ -8581,8 +8587,24 @@ MM_API void *mm__handle_slow(const mm_heap *heap, mm_handle handle)
     const mm__place *place;
     if (!h->barrier || handle >> 32 >= h->weak.place_count) return NULL;
     place = &h->weak.places[handle >> 32];
-    if (!mm__handle_finds(place, handle) || !mm__barrier(place->object)) return NULL;
+    if (place->handle != handle || !mm__barrier(place->object)) return NULL;
     return place->object;
+}
+
+/* Whether the handle that has the place is found. Keeps W6. */
+MM__RARE MM__PRIVATE void mm__place_show(mm__heap *h, uint64_t place, bool show)
+{
+    mm__place *p = &h->weak.places[place - 1];
+    p->handle = (show ? place - 1 : ~(place - 1)) << 32 | (uint32_t)p->handle;
+}
+
+/* The handle of the object, if it has one. */
+MM__RARE MM__PRIVATE void mm__handle_show(mm__heap *h, const void *object, bool show)
+{
+    uint64_t place = 0;
+    if (mm__header_of(object)->flags & MM__F_WEAK)
+        place = mm__weak_find(h, object)->place;
+    if (place) mm__place_show(h, place, show);
 }
 
 /* The place's handle finds nothing from now on. */
@@ -8590,8 +8612,8 @@ MM__PRIVATE void mm__place_release(mm__heap *h, uint64_t place)
 {
     mm__place *p = &h->weak.places[place - 1];
     uint32_t   generation = (uint32_t)p->handle + 1;
-    p->object = &h->nobody[1];
-    p->handle = h->weak.free_place << 32 | generation;
+    p->object = (void *)(uintptr_t)h->weak.free_place;
+    p->handle = ~(place - 1) << 32 | generation;
     if (generation) h->weak.free_place = place; /* else it is used up */
 }
 
@@ -8603,7 +8625,7 @@ MM__PRIVATE uint64_t mm__place_acquire(mm__heap *h, void *object)
     mm__place *p;
     if (place) {
         generation = (uint32_t)weak->places[place - 1].handle;
-        weak->free_place = weak->places[place - 1].handle >> 32;
+        weak->free_place = (uintptr_t)weak->places[place - 1].object;
     } else {
         if (weak->place_count >= UINT32_MAX) {
             mm__fail(&h->front, MM_ERR_LIMIT, "2^32 handles are in use");
@@ -8639,42 +8661,38 @@ MM__PRIVATE mm_weakref *mm__weak_shared(const mm__weak_entry *e)
 
 MM__INLINE void mm__weak_link(mm__weak_entry *e, mm_weakref *ref)
 {
-    mm_weakref *before = NULL, *next = e->refs;
+    mm_weakref **at = &e->refs, *next = *at;
     ref->target = e->object;
-    if (next == NULL) {
-        e->refs = ref;
-        return;
+    if (next) {
+        if (ref->callback && !next->callback && mm__weak_shared(e)) at = &next->next;
+        next = *at;
+        if (next) next->at = &ref->next;
+        ref->next = next;
     }
-    if (ref->callback && !next->callback && (before = mm__weak_shared(e)) != NULL)
-        next = before->next;
-    ref->prev = before;
-    ref->next = next;
-    if (next) next->prev = ref;
-    *(before ? &before->next : &e->refs) = ref;
+    ref->at = at;
+    *at = ref;
 }
 
 /* Take a reference out of its target's list; the entry stays. Keeps W1. */
-MM__PRIVATE void mm__weak_unlink(mm__heap *h, mm_weakref *ref)
+MM__PRIVATE void mm__weak_unlink(mm_weakref *ref)
 {
     if (ref->target == NULL) return;
-    if (ref->prev)
-        ref->prev->next = ref->next;
-    else
-        mm__weak_find(h, ref->target)->refs = ref->next;
-    if (ref->next) ref->next->prev = ref->prev;
+    *ref->at = ref->next;
+    if (ref->next) ref->next->at = ref->at;
     ref->target = NULL;
-    ref->next = ref->prev = NULL;
+    ref->next = NULL;
+    ref->at = NULL;
 }
 
 MM__RARE MM__PRIVATE void mm__weakref_dispose(void *object)
 {
-    mm__weak_unlink(mm__H(mm_heap_of(object)), (mm_weakref *)object);
+    mm__weak_unlink((mm_weakref *)object);
 }
 
 /* A weak reference that is trash itself dies without a word (behaviour G61). */
-MM__PRIVATE void mm__weakref_cancel(mm__heap *h, void *object)
+MM__PRIVATE void mm__weakref_cancel(void *object)
 {
-    mm__weak_unlink(h, (mm_weakref *)object);
+    mm__weak_unlink((mm_weakref *)object);
     ((mm_weakref *)object)->callback = NULL;
 }
 
@@ -8707,7 +8725,8 @@ MM__RARE MM__PRIVATE mm_weakref *mm__weak_callers(mm_weakref *list)
     mm_weakref *first = NULL, **end = &first, *next;
     for (; list; list = next) {
         next = list->next;
-        list->next = list->prev = NULL;
+        list->next = NULL;
+        list->at = NULL;
         if ((!list->callback && !list->owned) || mm__weakref_dying(list)) continue;
         if (mm__in_trash(list) || !mm__found(list)) continue; /* trash itself: silent */
         mm_incref(list);
@@ -8754,7 +8773,8 @@ MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object)
     mm_weakref *ref = mm__weak_kill(h, object), *next;
     for (; ref; ref = next) {
         next = ref->next;
-        ref->next = ref->prev = NULL;
+        ref->next = NULL;
+        ref->at = NULL;
         ref->callback = NULL;
     }
 }
@@ -8904,7 +8924,7 @@ MM__RARE MM_API void mm_weakref_clear_all(void *object)
     for (mm_weakref *ref = e ? e->refs : NULL; ref; ref = next) {
         next = ref->next;
         if (mm_type_of(ref) != &mm__weakref_type) continue;
-        mm__weak_unlink(mm__H(mm_heap_of(object)), ref);
+        mm__weak_unlink(ref);
         ref->callback = NULL;
         if (ref->owned == NULL || mm__weakref_dying(ref) || mm__in_trash(ref)) continue;
         mm_incref(ref);
@@ -8995,14 +9015,14 @@ MM_API bool mm_finalizer_alive(const mm_finalizer *f)
 MM__RARE MM_API bool mm_finalizer_call(mm_finalizer *f)
 {
     if (!f->alive) return false;
-    mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
+    mm__weak_unlink(&f->ref);
     return mm__finalizer_fire(&f->ref, NULL);
 }
 
 MM__RARE MM_API bool mm_finalizer_detach(mm_finalizer *f)
 {
     if (!f->alive) return false;
-    mm__weak_unlink(mm__H(mm_heap_of(f)), &f->ref);
+    mm__weak_unlink(&f->ref);
     mm__finalizer_unregister(mm__H(mm_heap_of(f)), f);
     mm_decref(f);
     return true;
@@ -9033,6 +9053,15 @@ MM__PRIVATE void mm__finalizers_at_exit(mm__heap *h)
     while (h->weak.newest) mm_finalizer_detach(h->weak.newest);
 }
 
+MM__PRIVATE bool mm__check_place(const mm__heap *h, const mm__weak_entry *e)
+{
+    bool             dead = (mm__header_of(e->object)->flags & MM__F_DEAD) != 0;
+    const mm__place *p = e->place ? &h->weak.places[e->place - 1] : NULL;
+    uint64_t         i = e->place - 1;
+    return p == NULL || (p->object == e->object &&
+                         p->handle >> 32 == (uint32_t)(dead ? ~i : i));
+}
+
 /* W1..W3, W6, W7. */
 MM__PRIVATE bool mm__check_weak(mm__heap *h)
 {
@@ -9044,12 +9073,10 @@ MM__PRIVATE bool mm__check_weak(mm__heap *h)
         used++;
         if (!(mm__header_of(e->object)->flags & MM__F_WEAK))
             ok = mm__broken(h, "W2", e->object);
-        for (mm_weakref *ref = e->refs, *prev = NULL; ref; prev = ref, ref = ref->next)
-            if (ref->target != e->object || ref->prev != prev)
-                ok = mm__broken(h, "W1", ref);
-        if (e->place && (h->weak.places[e->place - 1].object != e->object ||
-                         h->weak.places[e->place - 1].handle >> 32 != e->place - 1))
-            ok = mm__broken(h, "W6", e->object);
+        for (mm_weakref **at = &e->refs; *at; at = &(*at)->next)
+            if ((*at)->target != e->object || (*at)->at != at)
+                ok = mm__broken(h, "W1", *at);
+        if (!mm__check_place(h, e)) ok = mm__broken(h, "W6", e->object);
     }
     if ((h->front.places == h->weak.places) != (h->weak.place_capacity && !h->barrier))
         ok = mm__broken(h, "W7", h->front.places);
@@ -10732,8 +10759,7 @@ MM__PRIVATE void mm__heap_configure(mm__heap *h, const mm_heap_desc *desc)
     h->debug = desc->debug;
     h->sink = MM__LIVE;
     h->valgrind = MM__VG_RUNNING;
-    h->nobody[0].flags = MM__F_DEAD;
-    h->nowhere.object = &h->nobody[1];
+    h->nowhere[0].handle = UINT64_C(1) << 32;
     mm__handles_show(h);
     h->zone = desc->debug >= 2 || MM__ASAN || h->valgrind ? 16 : 0;
     h->front.checked = h->debug || h->zone;

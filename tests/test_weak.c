@@ -479,20 +479,27 @@ static void W15_deferred_freeing_hands_out_nothing_dead(void **state)
     Vec *v = vec(heap, (size_t)n);
     mm_weakref **ref = calloc((size_t)n, sizeof *ref), *root;
     Plain **got = calloc((size_t)n, sizeof *got);
+    mm_handle *handle = calloc((size_t)n, sizeof *handle), root_handle;
     (void)state;
     assert_non_null(ref);
     assert_non_null(got);
+    assert_non_null(handle);
     for (i = 0; i < n; i++) {
         Plain *p = plain(heap, (int)i);
         p->a = plain_list(heap, 3);
         v->items[i] = p;
         ref[i] = weak(p, NULL);
+        handle[i] = mm_handle_of(p);
     }
     root = weak(v, NULL);
+    root_handle = mm_handle_of(v);
     mm_decref(v);
     assert_false(weak_alive(root)); /* at once, though its memory is still there */
+    assert_false(mm_handle_valid(heap, root_handle));
+    assert_true(mm_heap_check(heap));
     for (i = 0; i < n; i++) {
         got[i] = mm_weakref_get(ref[i]);
+        assert_ptr_equal(mm_handle_borrow(heap, handle[i]), got[i]);
         if (got[i] == NULL) continue;
         assert_true(mm_refcount(got[i]) >= 1);
         assert_int_equal(got[i]->id, i);
@@ -507,6 +514,7 @@ static void W15_deferred_freeing_hands_out_nothing_dead(void **state)
         }
         mm_decref(got[i]);
         assert_false(weak_alive(ref[i]));
+        assert_false(mm_handle_valid(heap, handle[i]));
         mm_decref(ref[i]);
     }
     mm_decref(root);
@@ -514,6 +522,7 @@ static void W15_deferred_freeing_hands_out_nothing_dead(void **state)
     print_message("    %ld of %ld were still to be had\n", found, n);
     free(ref);
     free(got);
+    free(handle);
     gt_close(heap);
 }
 
@@ -1288,6 +1297,62 @@ static void a_heap_without_handles_finds_nothing(void **state)
     gt_close(heap);
 }
 
+static mm_handle own_handle;
+static int checks;
+
+static bool fin_find_itself(Thing *self)
+{
+    mm_heap *heap = mm_heap_of(self);
+    checks++;
+    if (own_handle == 0) own_handle = mm_handle_of(self);
+    assert_ptr_equal(mm_handle_borrow(heap, own_handle), self);
+    if (self->id < 0) return true;
+    gt.kept[gt.kept_count++] = mm_handle_get(heap, own_handle);
+    return true;
+}
+
+static bool fin_find_nothing(Text *self)
+{
+    checks++;
+    assert_nothing_found(mm_heap_of(self), own_handle);
+    return true;
+}
+
+/* A handle made before the death or in the finalizer finds the object there, and
+   never again; not while the rest of it is freed, either. Unless it comes back. */
+static void handle_in_a_finalizer(void **state)
+{
+    int cyclic, before, back;
+    (void)state;
+    for (cyclic = 0; cyclic < 2; cyclic++)
+        for (before = 0; before < 2; before++)
+            for (back = 0; back < 2; back++) {
+                mm_heap *heap = gt_heap();
+                Thing *t = cyclic ? thing_loop(heap, back ? 1 : -1, fin_find_itself)
+                                  : thing(heap, back ? 1 : -1, fin_find_itself);
+                Text *part = mm_new(heap, Text);
+                part->id = -1;
+                part->fin = fin_find_nothing;
+                mm_set_steal(&t->c, part);
+                checks = 0;
+                own_handle = before && !cyclic ? mm_handle_of(t) : 0;
+                mm_decref(t);
+                mm_gc_collect(heap, 2);
+                assert_int_equal(checks, back ? 1 : 2);
+                assert_int_equal(gt.kept_count, back);
+                if (back) {
+                    assert_ptr_equal(mm_handle_borrow(heap, own_handle), t);
+                    assert_true(mm_heap_check(heap));
+                    mm_decref(t);
+                    mm_gc_collect(heap, 2);
+                    assert_int_equal(checks, 2);
+                }
+                assert_nothing_found(heap, own_handle);
+                assert_int_equal(gt_objects(heap), 0);
+                gt_close(heap);
+            }
+}
+
 static void handle_of_cyclic_trash_dies_with_it(void **state)
 {
     mm_heap *heap = gt_heap();
@@ -1550,6 +1615,7 @@ int main(void)
         cmocka_unit_test(places_are_used_again_and_never_confused),
         cmocka_unit_test(generations_do_not_wrap),
         cmocka_unit_test(handles_of_the_dead_find_nothing),
+        cmocka_unit_test(handle_in_a_finalizer),
         cmocka_unit_test(a_heap_without_handles_finds_nothing),
         cmocka_unit_test(handle_of_cyclic_trash_dies_with_it),
         cmocka_unit_test(handle_inside_the_finalizer),
