@@ -2690,6 +2690,8 @@ typedef enum mm__phase {
     MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
 
+#define MM__OUTER 8
+
 /* One run of the collector's algorithm over one set; see >>gc.impl. */
 typedef struct mm__trial {
     mm__phase  phase, stop;  /* stop: pause before this phase                     */
@@ -2698,6 +2700,7 @@ typedef struct mm__trial {
     bool       sliced, finalizers, hooks, weak, abandoned, adopting, incomplete;
     bool       cut;         /* a closure that was not followed to its end          */
     bool       rescued;     /* something was found live since CONDEMN began         */
+    bool       special;     /* not all that mark did not find held is plain         */
     bool       shaped;      /* some of the trash is more than slots                 */
     int        generation;
     mm__cursor at;
@@ -2706,6 +2709,9 @@ typedef struct mm__trial {
     size_t     part_slot, part_index;
     size_t     members, limit, trash, found, resurrected;
     size_t     outside;     /* references from members that others than members get */
+    void      *outer[MM__OUTER]; /* the members that hold the first of them         */
+    size_t     outer_count;
+    bool       closed;      /* of the trash, only those refer to others             */
     size_t     balance;     /* those that live members get, less those they hold    */
     size_t     visits, budget, clock_visits;
     uint64_t   deadline, position;
@@ -5145,7 +5151,7 @@ MM__RARE MM_API const char *mm_type_name(const void *object)
     return object ? mm_type_of(object)->name : "NULL";
 }
 
-MM_API bool mm__is(const void *object, const mm_type *type)
+MM__RARE MM_API bool mm__is(const void *object, const mm_type *type)
 {
     const mm_type *t = object ? mm_type_of(object) : NULL;
     while (t && t != type) t = t->base;
@@ -5182,7 +5188,7 @@ MM__PRIVATE void mm__slot_set_count(void *object, const mm_slot *slot, uint64_t 
 }
 
 /* The references a slot holds: returns the first, and how many there are. */
-MM__PRIVATE char *mm__slot_refs(void *object, const mm_slot *slot, size_t *n)
+MM__RARE MM__PRIVATE char *mm__slot_refs(void *object, const mm_slot *slot, size_t *n)
 {
     char *at = (char *)object + slot->offset;
     *n = 1;
@@ -5876,8 +5882,8 @@ static mm_type mm__finalizer_type = {
       weaken     all weak references into the trash die; then callbacks run
       finalize   each once, graph intact; if one ran, the trash is counted and
                  marked again by itself, and what came back is let go
-      clear      references from the trash to the outside are dropped; left out if the
-                 counts say that there are none
+      clear      references from the trash to the outside are dropped; if the counts
+                 say that there are none but a few that are known, only those
       dispose    disposers; then all memory goes, a bitmap word at a time
 
    Young trials (generation 0, or 0 and 1) run whole. The old trial runs whole or in
@@ -6083,7 +6089,7 @@ MM__PRIVATE uint64_t mm__valid_bits(const mm__bpool *pool, size_t w)
     return mm__low_bits(pool->count - w * 64);
 }
 
-MM__PRIVATE uint64_t mm__set_word(const mm__bpool *pool, size_t w, mm__set set)
+MM__RARE MM__PRIVATE uint64_t mm__set_word(const mm__bpool *pool, size_t w, mm__set set)
 {
     uint64_t used = ~mm__table(pool, MM__FREE)[w] & mm__valid_bits(pool, w);
     uint64_t y0 = mm__table(pool, MM__YOUNG0)[w], y1 = mm__table(pool, MM__YOUNG1)[w];
@@ -6272,8 +6278,15 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 #define MM__AHEAD 1024 /* bytes: how far in front of a walk objects are fetched */
 
 
+MM__COLD void mm__count_outside(mm__trial *t, void *holder)
+{
+    t->outside++;
+    if (holder && t->outer_count < MM__OUTER) t->outer[t->outer_count++] = holder;
+}
+
+/* A reference from holder, or from one that is not known. */
 MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
-                             void *child)
+                             void *child, void *holder)
 {
     uint8_t value = *byte, n = (uint8_t)(value - low);
     if (MM__LIKELY(n < MM__SATURATED))
@@ -6281,7 +6294,7 @@ MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *by
     else if (n == MM__SATURATED)
         mm__excess_add(h, t, child, byte);
     else
-        t->outside++;
+        mm__count_outside(t, holder);
 }
 
 /* -- objects with very many references: looked at in parts between slices --
@@ -6318,10 +6331,10 @@ typedef struct mm__context {
     mm__trial *trial;
 } mm__context;
 
-MM__PRIVATE void mm__count_visit(void *child, void *context)
+MM__RARE MM__PRIVATE void mm__count_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__count_at(c->heap, c->trial, c->trial->low, mm__byte(child), child);
+    mm__count_at(c->heap, c->trial, c->trial->low, mm__byte(child), child, NULL);
 }
 
 MM__RARE MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *object,
@@ -6371,7 +6384,8 @@ MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, s
         }
         for (uint32_t k = 0; k < slots; k++) {
             void *child = mm__load(object + offset[k]);
-            if (child) mm__count_at(h, t, low, mm__byte_near(&near, child), child);
+            if (child)
+                mm__count_at(h, t, low, mm__byte_near(&near, child), child, object);
         }
     }
 }
@@ -6402,7 +6416,7 @@ MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *chi
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
 }
 
-MM__PRIVATE void mm__mark_visit(void *child, void *context)
+MM__RARE MM__PRIVATE void mm__mark_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
     mm__mark_at(c->heap, c->trial, mm__byte(child), child);
@@ -6547,6 +6561,24 @@ MM__INLINE size_t mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
     return n;
 }
 
+/* Mark found no hold on it: its death will need memory alone, or else CONDEMN looks at
+   every object. `plain` is what the last one was, if it was plain. */
+MM__COLD uint32_t mm__look_closer(mm__trial *t, const mm_header *header, uint32_t plain)
+{
+    const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
+    if (mm__plain(header, mm__type_at(header->type)))
+        return mm__header_kind(header) & care;
+    t->special = true;
+    return plain;
+}
+
+MM__INLINE uint32_t mm__unheld(mm__trial *t, const mm_header *header, uint32_t plain)
+{
+    const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
+    if (MM__LIKELY((mm__header_kind(header) & care) == plain)) return plain;
+    return mm__look_closer(t, header, plain);
+}
+
 MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t mask)
 {
@@ -6556,7 +6588,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     size_t   size = pool->size, balance = 0;
     const uint32_t care = mm__kind(UINT16_MAX, 0, MM__GC_GONE);
     const uint8_t  low = t->low;
-    uint32_t kind = 0; /* of the type at hand; no object has type 0 */
+    uint32_t kind = 0, plain = 0; /* of the type at hand; no object has type 0 */
     const uint32_t *offset = NULL;
     uint32_t slots = 0;
     const mm_type  *type;
@@ -6568,7 +6600,10 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         header = mm__header_of(object);
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
-            if (!mm__held(h, t, object, bytes[i])) continue;
+            if (!mm__held(h, t, object, bytes[i])) {
+                plain = mm__unheld(t, header, plain);
+                continue;
+            }
             balance += (uint8_t)(bytes[i] - low);
             bytes[i] = MM__LIVE;
             t->rescued = true;
@@ -6599,11 +6634,15 @@ MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *poo
                                        size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
+    uint32_t plain = 0;
     for (; mask; mask &= mask - 1) {
         unsigned i = mm__ctz(mask);
         char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
         if (bytes[i] != MM__LIVE) {
-            if (!mm__held(h, t, object, bytes[i])) continue;
+            if (!mm__held(h, t, object, bytes[i])) {
+                plain = mm__unheld(t, mm__header_of(object), plain);
+                continue;
+            }
             bytes[i] = MM__LIVE;
             t->rescued = true;
         }
@@ -6710,30 +6749,20 @@ MM__PRIVATE void mm__bytes_set(uint8_t *bytes, uint64_t mask, uint8_t value)
     for (; mask; mask &= mask - 1) bytes[mm__ctz(mask)] = value;
 }
 
-MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+MM__RARE MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
+                                           size_t w, uint64_t mask)
 {
     uint8_t *bytes = mm__bytes(pool, w);
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
-    uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead, rest;
-    const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
-    uint32_t plain = 0; /* what the last object was, if it was plain */
+    uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead;
     if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
     if (dead == 0) return;
     t->trash += mm__popcount(dead);
-    t->visits += mm__popcount(dead);
     mm__table(pool, MM__TRASH)[w] |= dead;
-    for (rest = dead; rest; rest &= rest - 1) {
-        char      *object = first + mm__ctz(rest) * (size_t)pool->size;
-        mm_header *header = mm__header_of(object);
-        if (MM__LIKELY((mm__header_kind(header) & care) == plain)) continue;
-        if (mm__plain(header, mm__type_at(header->type)))
-            plain = mm__header_kind(header) & care;
-        else
-            mm__condemn_object(t, object);
-    }
+    if (!t->special) return;
+    for (; dead; dead &= dead - 1, t->visits++)
+        mm__condemn_object(t, mm__object_at(h, pool, w * 64 + mm__ctz(dead)));
 }
 
 MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
@@ -6891,6 +6920,18 @@ MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *p
                 mm_decref(child);
         }
     }
+}
+
+/* The same for what alone refers to others than the trash. */
+MM__RARE MM__PRIVATE bool mm__clear_outer(mm__heap *h, mm__trial *t)
+{
+    for (size_t i = 0; i < t->outer_count; i++) {
+        const void *holder = t->outer[i];
+        mm__bpool  *pool = mm__pool_at(mm__A(holder), holder);
+        uint32_t    x = mm__index_in(mm__A(holder), holder);
+        mm__clear_word(h, t, pool, x / 64, UINT64_C(1) << (x & 63));
+    }
+    return true;
 }
 
 /* Disposers, and what is not plain memory. */
@@ -7312,7 +7353,7 @@ MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                 uint8_t *byte, void *child)
 {
     if (*byte != 0)
-        mm__count_at(h, t, t->low, byte, child);
+        mm__count_at(h, t, t->low, byte, child, NULL);
     else if ((mm__header_of(child)->flags & MM__F_DEAD) || mm__is_immortal(child))
         t->outside++;
     else
@@ -7512,21 +7553,29 @@ MM__PRIVATE mm__word_fn mm__phase_fn(mm__phase phase)
     case MM__VERIFY_CONDEMN: case MM__RECONDEMN: return mm__recondemn_word;
     case MM__FOUND: return mm__found_word;
     case MM__SEAL: return mm__seal_word;
-    case MM__CLEAR: return mm__clear_word;
     case MM__DISPOSE: return mm__dispose_word;
     default: return mm__release_word;
     }
 }
 
-/* Whether no reference leads out of the trash, nor anything else needs to be cleared.
-   In slices the verification counted the references from the trash alone. Else, if
-   those to others than members are none, what live members get must all be theirs. */
-MM__PRIVATE bool mm__trash_closed(const mm__trial *t)
+/* Whether all references that lead out of the trash are known, and nothing else needs
+   to be cleared; what holds them stays in t->outer. In slices the verification counted
+   the references from the trash alone. Else, if live members hold those to others than
+   members that the trash does not, what they get must all be theirs. */
+MM__RARE MM__PRIVATE bool mm__trash_closed(mm__trial *t)
 {
-    if (t->finalizers || t->hooks || t->shaped || t->outside || t->incomplete)
+    size_t balance = t->balance, known = t->outer_count, n = 0;
+    if (t->finalizers || t->hooks || t->shaped || t->incomplete || t->outside != known)
         return false;
-    if (t->sliced) return !t->rescued;
-    return t->trash == t->members || t->balance == 0;
+    for (size_t i = 0; i < known; i++) {
+        void *holder = t->outer[i];
+        if (!mm__in_trash(holder))
+            balance++;
+        else if (n == 0 || t->outer[n - 1] != holder)
+            t->outer[n++] = holder;
+    }
+    t->outer_count = n;
+    return t->sliced ? !t->rescued : t->trash == t->members || balance == 0;
 }
 
 /* Whether a phase has nothing to do in this trial. */
@@ -7544,8 +7593,7 @@ MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
     case MM__FOUND:
         return !(h->gc.debug & (MM_GC_DEBUG_COLLECTABLE | MM_GC_DEBUG_SAVEALL));
     case MM__SEAL: return !t->hooks;
-    case MM__CLEAR:
-        return mm__trash_closed(t);
+    case MM__CLEAR: return t->closed && t->outer_count == 0;
     case MM__DISPOSE: return !t->hooks && !t->finalizers;
     default: return false;
     }
@@ -7555,6 +7603,7 @@ MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
 {
     memset(&t->at, 0, sizeof t->at);
     t->position = t->set == MM__SET_CLOSURE ? UINT64_MAX : 0;
+    if (t->phase == MM__CLEAR) t->closed = mm__trash_closed(t);
     if (mm__phase_empty(h, t, t->phase)) return;
     if (t->phase == MM__RECOUNT_RESET || t->phase == MM__VERIFY_RESET)
         mm__excess_clear(h, &h->gc.excess[mm__is_young(t)]);
@@ -7563,7 +7612,7 @@ MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
         t->rescued = false;
         t->outside += h->gc.excess[mm__is_young(t)].used; /* not in the balance */
     }
-    if (t->phase == MM__VERIFY_COUNT) t->outside = 0;
+    if (t->phase == MM__VERIFY_COUNT) t->outside = t->outer_count = 0;
 }
 
 /* Go on with the current phase. False: the budget ended. */
@@ -7574,6 +7623,8 @@ MM__RARE MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
     switch (t->phase) {
     case MM__MARK: case MM__VERIFY_MARK: case MM__REMARK: return mm__mark_all(h, t);
     case MM__CALL: mm__weak_call_due(h); return true;
+    case MM__CLEAR:
+        return t->closed ? mm__clear_outer(h, t) : mm__walk(h, t, mm__clear_word);
     case MM__RESET:
         return closure ? mm__walk(h, t, mm__closure_reset_word) : mm__reset(h, t);
     default: return mm__walk(h, t, mm__phase_fn(t->phase));
@@ -11826,6 +11877,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__NOINLINE
 #undef MM__NO_ASAN
 #undef MM__OS_PARTS
+#undef MM__OUTER
 #undef MM__PAGE
 #undef MM__PAGES
 #undef MM__PART

@@ -88,7 +88,7 @@ fi
 
 # The barriers of the mutator: references that move, are found, are dropped.
 control take-barrier '/^MM__INLINE void \*mm__take(/,/^}/s/.*mm__barrier(p);.*//'
-control weak-barrier '/^MM__INLINE bool mm__found(/,/^}/s/mm__arena_of(object)->barrier/0/'
+control weak-barrier '/^MM__INLINE void \*mm__found(/,/^}/s/mm__arena_of(object)->hidden/MM__F_DEAD/'
 control handle-barrier '/^MM_API void \*mm__handle_slow(/,/^}/s/ || !mm__barrier(place->object)//'
 control decref-barrier '/^MM__PRIVATE void mm__suspect(/,/^}/s/.*mm__blacken(h, object);//'
 control death-barrier '/^MM__RARE MM__NOINLINE void mm__die_at_length(/,/^}/s/.*mm__blacken(h, object);//'

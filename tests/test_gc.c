@@ -2407,6 +2407,68 @@ static void silent_cycle(mm_heap *heap)
     y->a = x;
 }
 
+/* Rings of garbage and of the living hold a few old objects, some of them twice: what
+   is dropped are exactly the references that the garbage held. */
+static void outside_references(int trash_refs, int live_refs, int how)
+{
+    mm_heap *heap = gt_heap();
+    Plain *old[8], *trash, *live, *p;
+    int k, expected[8];
+    for (k = 0; k < 8; k++) {
+        old[k] = plain(heap, k);
+        expected[k] = 1;
+    }
+    gt_make_old(heap);
+    trash = plain_ring(heap, 50, 100);
+    live = plain_ring(heap, 50, 200);
+    for (k = 0, p = trash; k < trash_refs; k++) { /* plain_ring uses a and b: wedge in */
+        Plain *wedge = plain(heap, 300 + k);
+        mm_set_steal(&wedge->a, mm_take(&p->a));
+        mm_set(&wedge->b, old[k / 2 % 8]);
+        mm_set(&p->a, wedge);
+        if (k % 3 == 0) { /* both slots to one object */
+            Plain *twice = plain(heap, 400 + k);
+            mm_set(&twice->a, old[k % 8]);
+            mm_set(&twice->b, old[k % 8]);
+            mm_set_steal(&wedge->b, twice);
+        }
+        mm_decref(wedge);
+        p = wedge->a;
+    }
+    for (k = 0, p = live; k < live_refs; k++) {
+        Plain *wedge = plain(heap, 500 + k);
+        mm_set_steal(&wedge->a, mm_take(&p->a));
+        mm_set(&wedge->b, old[k % 8]);
+        expected[k % 8]++;
+        mm_set(&p->a, wedge);
+        mm_decref(wedge);
+        p = wedge->a;
+    }
+    if (how == 1) gt_make_old(heap);
+    mm_decref(trash);
+    if (how == 0) mm_gc_collect(heap, 0);
+    if (how == 1) gt_step_to_end(heap, 0);
+    if (how == 2) mm_gc_collect(heap, 2);
+    gt_drain(heap);
+    assert_int_equal(gt_objects(heap), 8 + 50 + live_refs);
+    for (k = 0; k < 8; k++) assert_int_equal(mm_refcount(old[k]), expected[k]);
+    assert_int_equal(mm_audit(heap, gt_write, &(gt_text){{0}, 0}), 0);
+    mm_decref(live);
+    for (k = 0; k < 8; k++) mm_decref(old[k]);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
+static void references_to_the_outside_are_dropped_once(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++)
+        for (int trash_refs = 0; trash_refs < 14; trash_refs++)
+            for (int live_refs = 0; live_refs < 10; live_refs++)
+                outside_references(trash_refs, live_refs, how);
+}
+
 static void cycles_closed_by_giving_away_are_found_when_asked(void **state)
 {
     int generation;
@@ -2588,6 +2650,7 @@ int main(void)
         cmocka_unit_test(large_live_objects_hold_members_of_closures),
         cmocka_unit_test(collections_during_a_closure_are_exact),
         cmocka_unit_test(freezing_and_purging_during_a_closure),
+        cmocka_unit_test(references_to_the_outside_are_dropped_once),
         cmocka_unit_test(cycles_closed_by_giving_away_are_found_when_asked),
         cmocka_unit_test(cycles_closed_by_giving_away_are_found_in_time),
         cmocka_unit_test(suspects_grow_old_as_suspects),
