@@ -6537,11 +6537,13 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
     mm__ahead ahead = {{NULL}, 0, 0};
     char     *object;
+    size_t    looked = 0;
     while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
             mm__mark_object(h, t, object, mm_type_of(object));
-        if (mm__out_of_budget(t, 1)) break;
+        if (++looked % 16 == 0 && mm__out_of_budget(t, 16)) break;
     }
+    t->visits += looked % 16;
     mm__ahead_stop(h, t, &ahead);
     return object == NULL;
 }
@@ -6554,9 +6556,8 @@ MM__INLINE size_t mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
     uint8_t *byte = mm__byte_near(near, child), n = (uint8_t)(*byte - low);
     if (n > MM__SATURATED) return 0;
     *byte = MM__LIVE;
-    if (((uintptr_t)child ^ (uintptr_t)object) >> MM__ARENA_SHIFT
-            ? mm__position(child) <= t->position
-            : (uintptr_t)child <= (uintptr_t)object)
+    if ((uintptr_t)child - near->base < near->size ? (char *)child <= object
+                                                   : mm__position(child) <= t->position)
         mm__stack_push(h, &t->marks, child);
     return n;
 }
@@ -7400,6 +7401,7 @@ MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
     mm__near   near = {0, 0, 0, NULL};
     mm__bpool *pool = NULL;
     char      *object;
+    size_t     looked = 0;
     while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
         if ((uintptr_t)object - near.base >= near.size) {
             pool = mm__pool_at(mm__A(object), object);
@@ -7409,8 +7411,9 @@ MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
         if (!t->cut &&
             (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED)
             mm__closure_scan(h, t, pool, &near, object);
-        if (mm__out_of_budget(t, 2)) break; /* they are all over the place */
+        if (++looked % 16 == 0 && mm__out_of_budget(t, 2 * 16)) break;
     }
+    t->visits += looked % 16 * 2; /* they are all over the place: two visits each */
     mm__ahead_stop(h, t, &ahead);
     return object == NULL;
 }

@@ -11,7 +11,7 @@ typedef struct Node {
 } Node;
 MM_TYPE(Node, MM_REF(Node, a), MM_REF(Node, b), MM_REF(Node, c))
 
-enum { SLICE_US = 40 }; /* what run_slices asks for */
+enum { SLICE_US = 20 }; /* what run_slices asks for */
 
 static mm_heap *heap;
 
