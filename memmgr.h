@@ -1425,7 +1425,7 @@ MM__INLINE void mm_free_sized(mm_heap *heap, void *p, size_t size)
 MM__INLINE void *mm_region_alloc(mm_region *region, size_t size)
 {
     char *p = region->cursor;
-    if (MM__LIKELY(size <= (size_t)(region->limit - p) && p != NULL)) {
+    if (MM__LIKELY(size - 1 < (size_t)(region->limit - p))) { /* not for 0 bytes */
         region->cursor = p + ((size + 15) & ~(size_t)15);
         return region->zero ? memset(p, 0, size) : (void *)p;
     }
@@ -9289,10 +9289,12 @@ MM_API void *mm__region_slow(mm_region *region, size_t size)
 {
     if (size > SIZE_MAX - MM__CHUNK_HEAD - 16)
         return mm__region_fail(region, MM_ERR_OVERFLOW, size);
+    if (size == 0 && region->cursor) return region->cursor;
     if (region->heap == NULL) return NULL;
     MM__REGION_CHECK(region);
     /* The heap has said why, if not: NULL, and the region is as it was. */
-    return mm__region_push(region, size) ? mm_region_alloc(region, size) : NULL;
+    if (!mm__region_push(region, size)) return NULL;
+    return size ? mm_region_alloc(region, size) : region->cursor;
 }
 
 MM_API void *mm__region_array(mm_region *region, size_t count, size_t size)
