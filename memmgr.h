@@ -2690,7 +2690,7 @@ typedef enum mm__phase {
     MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
 
-#define MM__OUTER 8
+#define MM__OUTER 8 /* more than a half-made structure of the young has to the old    */
 
 /* One run of the collector's algorithm over one set; see >>gc.impl. */
 typedef struct mm__trial {
@@ -6277,7 +6277,7 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 #define MM__AHEAD 1024 /* bytes: how far in front of a walk objects are fetched */
 
-
+/* A member refers to an object that is none, or died, or is live already. */
 MM__COLD void mm__count_outside(mm__trial *t, void *holder)
 {
     t->outside++;
@@ -6562,18 +6562,25 @@ MM__INLINE size_t mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
     return n;
 }
 
-/* Mark found no hold on it: its death will need memory alone, or else CONDEMN looks at
-   every object. `plain` is what the last one was, if it was plain. */
+/* What the death of an object needs besides memory: mark only notes that there is such
+   an object among those it found no hold on, condemn notes it of the dead. */
 MM__COLD uint32_t mm__look_closer(mm__trial *t, const mm_header *header, uint32_t plain)
 {
+    const mm_type *type = mm__type_at(header->type);
     const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
-    if (mm__plain(header, mm__type_at(header->type)))
-        return mm__header_kind(header) & care;
+    if (mm__plain(header, type)) return mm__header_kind(header) & care;
     t->special = true;
+    if (t->phase != MM__CONDEMN) return plain;
+    if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
+    if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
+    if (!type->mm__.simple) t->shaped = true; /* vectors must be freed */
+    if (mm__is(header + 1, &mm__weakref_type) || (header->flags & MM__F_WEAK))
+        t->weak = true;
     return plain;
 }
 
-MM__INLINE uint32_t mm__unheld(mm__trial *t, const mm_header *header, uint32_t plain)
+/* `plain` is what the last plain object was; returns what it is from now on. */
+MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t plain)
 {
     const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
     if (MM__LIKELY((mm__header_kind(header) & care) == plain)) return plain;
@@ -6602,7 +6609,7 @@ MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, si
         MM__PREFETCH(object + MM__AHEAD);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) {
-                plain = mm__unheld(t, header, plain);
+                plain = mm__look(t, header, plain);
                 continue;
             }
             balance += (uint8_t)(bytes[i] - low);
@@ -6641,7 +6648,7 @@ MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *poo
         char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
         if (bytes[i] != MM__LIVE) {
             if (!mm__held(h, t, object, bytes[i])) {
-                plain = mm__unheld(t, mm__header_of(object), plain);
+                plain = mm__look(t, mm__header_of(object), plain);
                 continue;
             }
             bytes[i] = MM__LIVE;
@@ -6681,18 +6688,6 @@ MM__RARE MM__PRIVATE bool mm__mark_all(mm__heap *h, mm__trial *t)
 }
 
 /* -- condemn -- */
-
-/* What its death will need besides memory. */
-MM__RARE MM__NOINLINE void mm__condemn_object(mm__trial *t, void *object)
-{
-    mm_header     *header = mm__header_of(object);
-    const mm_type *type = mm__type_at(header->type);
-    if (type->finalize && !(header->flags & MM__F_FINALIZED)) t->finalizers = true;
-    if (type->dispose || type->clear || (header->flags & MM__F_POOLED)) t->hooks = true;
-    if (!type->mm__.simple) t->shaped = true; /* vectors must be freed */
-    if (mm__is(object, &mm__weakref_type)) t->weak = true;
-    if (header->flags & MM__F_WEAK) t->weak = true;
-}
 
 /* Live members of the word leave their generation for the next. Unless `settled`,
    which is when all that might hold them was looked at, suspects stay suspects. Keeps
@@ -6755,6 +6750,7 @@ MM__RARE MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool 
 {
     uint8_t *bytes = mm__bytes(pool, w);
     uint64_t dead = mm__not_live(bytes) & mask, live = mask & ~dead;
+    uint32_t plain = 0;
     if (mm__is_young(t)) mm__bytes_set(bytes, live, mm__resting_byte(h));
     if (t->set != MM__SET_OLD && t->set != MM__SET_CLOSURE)
         mm__promote_word(h, t, pool, w, live, mm__settles(t));
@@ -6763,7 +6759,8 @@ MM__RARE MM__PRIVATE void mm__condemn_word(mm__heap *h, mm__trial *t, mm__bpool 
     mm__table(pool, MM__TRASH)[w] |= dead;
     if (!t->special) return;
     for (; dead; dead &= dead - 1, t->visits++)
-        mm__condemn_object(t, mm__object_at(h, pool, w * 64 + mm__ctz(dead)));
+        plain = mm__look(
+            t, mm__header_of(mm__object_at(h, pool, w * 64 + mm__ctz(dead))), plain);
 }
 
 MM__PRIVATE void mm__weak_silence(mm__heap *h, void *object);
@@ -8645,20 +8642,16 @@ MM_API void *mm__handle_slow(const mm_heap *heap, mm_handle handle)
     return place->object;
 }
 
-/* Whether the handle that has the place is found. Keeps W6. */
-MM__RARE MM__PRIVATE void mm__place_show(mm__heap *h, uint64_t place, bool show)
-{
-    mm__place *p = &h->weak.places[place - 1];
-    p->handle = (show ? place - 1 : ~(place - 1)) << 32 | (uint32_t)p->handle;
-}
-
-/* The handle of the object, if it has one. */
+/* Whether the handle of the object, if it has one, is found. Keeps W6. */
 MM__RARE MM__PRIVATE void mm__handle_show(mm__heap *h, const void *object, bool show)
 {
-    uint64_t place = 0;
+    uint64_t   place = 0;
+    mm__place *p;
     if (mm__header_of(object)->flags & MM__F_WEAK)
         place = mm__weak_find(h, object)->place;
-    if (place) mm__place_show(h, place, show);
+    if (place == 0) return;
+    p = &h->weak.places[place - 1];
+    p->handle = (show ? place - 1 : ~(place - 1)) << 32 | (uint32_t)p->handle;
 }
 
 /* The place's handle finds nothing from now on. */

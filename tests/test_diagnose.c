@@ -309,7 +309,8 @@ static void G39_audit_finds_counts_too_low(void **state)
     for (i = 0; i < 300; i++) mm_set(&v->items[i], n);
     mm_set(&other->next, n);
     assert_int_equal(mm_refcount(n), 302);
-    mm__count_set(mm__header_of(n), 301); /* one decref too many so far: none from outside */
+    /* one decref too many so far: none from outside */
+    mm__count_set(mm__header_of(n), 301);
     out_reset();
     assert_int_equal(mm_audit(heap, gt_write, &out), 0); /* explained, all inside */
     mm__count_set(mm__header_of(n), 300); /* and now one of the references will dangle */
