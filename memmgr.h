@@ -1656,6 +1656,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__RARE __attribute__((cold)) /* small rather than fast */
 #define MM__COLD static __attribute__((unused, noinline, cold))
 #define MM__NOINLINE static __attribute__((unused, noinline))
+#define MM__OUTLINE __attribute__((noinline)) /* of an API function: not here */
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
@@ -1663,6 +1664,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__RARE
 #define MM__COLD static
 #define MM__NOINLINE static
+#define MM__OUTLINE
 #define MM__PREFETCH(p) ((void)0)
 #define MM__PREFETCH_WRITE(p) ((void)0)
 #endif
@@ -1731,20 +1733,23 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #pragma GCC diagnostic pop
 #endif
 #define MM__VG_RUNNING (RUNNING_ON_VALGRIND != 0)
-#define MM__VG_ALLOC(p, n) VALGRIND_MALLOCLIKE_BLOCK((p), (n), 0, 0)
-#define MM__VG_FREE(p) VALGRIND_FREELIKE_BLOCK((p), 0)
-#define MM__VG_NOACCESS(p, n) VALGRIND_MAKE_MEM_NOACCESS((p), (n))
-#define MM__VG_UNDEFINED(p, n) VALGRIND_MAKE_MEM_UNDEFINED((p), (n))
-#define MM__VG_DEFINED(p, n) VALGRIND_MAKE_MEM_DEFINED((p), (n))
+#define MM__VG_ALLOC VG_USERREQ__MALLOCLIKE_BLOCK
+#define MM__VG_FREE VG_USERREQ__FREELIKE_BLOCK
+#define MM__VG_NOACCESS VG_USERREQ__MAKE_MEM_NOACCESS
+#define MM__VG_UNDEFINED VG_USERREQ__MAKE_MEM_UNDEFINED
+#define MM__VG_DEFINED VG_USERREQ__MAKE_MEM_DEFINED
+#define MM__VG_TELL(what, p, n) \
+    VALGRIND_DO_CLIENT_REQUEST_STMT((unsigned)(what), (p), (n), 0, 0, 0)
 #endif
 #endif
 #ifndef MM__VG_RUNNING
 #define MM__VG_RUNNING false
-#define MM__VG_ALLOC(p, n) ((void)(p), (void)(n))
-#define MM__VG_FREE(p) ((void)(p))
-#define MM__VG_NOACCESS(p, n) ((void)(p), (void)(n))
-#define MM__VG_UNDEFINED(p, n) ((void)(p), (void)(n))
-#define MM__VG_DEFINED(p, n) ((void)(p), (void)(n))
+#define MM__VG_ALLOC 0
+#define MM__VG_FREE 0
+#define MM__VG_NOACCESS 0
+#define MM__VG_UNDEFINED 0
+#define MM__VG_DEFINED 0
+#define MM__VG_TELL(what, p, n) ((void)(what), (void)(p), (void)(n))
 #endif
 
 MM__PRIVATE unsigned mm__ctz(uint64_t x)
@@ -1769,7 +1774,7 @@ MM__PRIVATE unsigned mm__log2(uint64_t x)
 #endif
 }
 
-MM__PRIVATE unsigned mm__popcount(uint64_t x)
+MM__NOINLINE unsigned mm__popcount(uint64_t x)
 {
 #if defined(__GNUC__) && (defined(__POPCNT__) || !defined(__x86_64__))
     return (unsigned)__builtin_popcountll(x);
@@ -2589,6 +2594,7 @@ enum {
     MM__TRASH,
     MM__FROZEN,
     MM__SUSPECT,
+    MM__HELD, /* old, and held from outside when last looked at */
     MM__TABLES
 };
 
@@ -2684,10 +2690,10 @@ typedef enum mm__set {
 } mm__set;
 
 typedef enum mm__phase {
-    MM__IDLE, MM__UNQUIET, MM__COUNT, MM__MARK, MM__CONDEMN, MM__VERIFY_RESET,
-    MM__VERIFY_COUNT, MM__VERIFY_MARK, MM__VERIFY_CONDEMN, MM__WEAKEN, MM__CALL,
-    MM__FINALIZE, MM__RECOUNT_RESET, MM__RECOUNT, MM__REMARK, MM__RECONDEMN, MM__FOUND,
-    MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
+    MM__IDLE, MM__UNQUIET, MM__REACH, MM__COUNT, MM__MARK, MM__CONDEMN,
+    MM__VERIFY_RESET, MM__VERIFY_COUNT, MM__VERIFY_MARK, MM__VERIFY_CONDEMN,
+    MM__WEAKEN, MM__CALL, MM__FINALIZE, MM__RECOUNT_RESET, MM__RECOUNT, MM__REMARK,
+    MM__RECONDEMN, MM__FOUND, MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
 
 #define MM__OUTER 8 /* more than a half-made structure of the young has to the old    */
@@ -2702,6 +2708,8 @@ typedef struct mm__trial {
     bool       rescued;     /* something was found live since CONDEMN began         */
     bool       special;     /* not all that mark did not find held is plain         */
     bool       shaped;      /* some of the trash is more than slots                 */
+    bool       rootless;    /* nothing is taken for held                            */
+    size_t     roots, held; /* how many objects are; and how many found to be       */
     int        generation;
     mm__cursor at;
     mm__stack  marks, large; /* large: objects with too many references for one go  */
@@ -2741,10 +2749,12 @@ typedef struct mm__gc {
     uint64_t allocated;           /* tracked objects since the old trial began     */
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
-    mm__excess_table excess[2];   /* of low and high trials                       */
+    mm__excess_table excess[3];   /* of low and high trials; of roots             */
     mm__bpool *suspect_pools, *touched_pools;
     size_t    closure_limit;      /* objects that the next closure may look at     */
     uint32_t  closure_pause, closure_wait; /* collections to let pass; and still   */
+    uint32_t  root_pause, root_wait;       /* old trials without roots, likewise   */
+    size_t    held;                        /* found by the last one                */
     mm__bpool *young_pools, *young_sorted; /* from the latter on in address order   */
     mm_weakref *calls, **calls_end; /* whose callbacks are due                     */
     void     *deferred;           /* large dead objects, to be freed after a trial */
@@ -2983,6 +2993,12 @@ MM_API void mm_assert_failed(const char *file, int line, const char *message)
 }
 
 /* A caller's bug, told through the heap's own log; then as MM_ASSERT. */
+/* Tell valgrind, if it watches. */
+MM__COLD void mm__vg(const mm__heap *h, uint32_t what, const void *p, size_t size)
+{
+    if (h->valgrind) MM__VG_TELL(what, p, size);
+}
+
 MM__COLD void mm__bug(mm__heap *h, const char *format, ...) MM__PRINTF(2, 3);
 
 MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
@@ -2995,7 +3011,7 @@ MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
     mm__log_text(h, MM_LOG_BUG, text);
 #ifndef NDEBUG
     if (h->accused && MM__ASAN) MM__BAD_ACCESS(h->accused, &args);
-    if (h->accused && h->valgrind) MM__VG_FREE(h->accused); /* once too often */
+    if (h->accused) mm__vg(h, MM__VG_FREE, h->accused, 0); /* once too often */
     abort();
 #endif
 }
@@ -3050,7 +3066,7 @@ MM__PRIVATE uint32_t mm__class_span(size_t size)
     return (uint32_t)mm__round_up(size * 8, MM__POOL_SIZE) >> MM__POOL_SHIFT;
 }
 
-MM__PRIVATE uint32_t mm__class_capacity(size_t size)
+MM__NOINLINE uint32_t mm__class_capacity(size_t size)
 {
     size_t n = MM__POOL_SIZE / size, least = size <= 512 ? MM__CACHE_MIN : 8;
     if (n > MM__CACHE_MAX) n = MM__CACHE_MAX;
@@ -3316,7 +3332,7 @@ MM__PRIVATE void mm__arena_open(mm__heap *h, mm__arena *arena)
     *list = arena;
 }
 
-MM__PRIVATE void mm__arena_close(mm__heap *h, mm__arena *arena)
+MM__NOINLINE void mm__arena_close(mm__heap *h, mm__arena *arena)
 {
     if (!arena->listed) return;
     arena->listed = false;
@@ -3388,9 +3404,8 @@ MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     mm__arena_layout(h, arena, kind);
     mm__arena_hide(arena, kind == MM__KIND_TRACKED && h->busy.trial);
     MM__ROOT_REGION(arena, arena->size);
-    if (h->valgrind)
-        MM__VG_NOACCESS((char *)arena + arena->first_unit * MM__POOL_SIZE,
-                                   arena->size - arena->first_unit * MM__POOL_SIZE);
+    mm__vg(h, MM__VG_NOACCESS, (char *)arena + arena->first_unit * MM__POOL_SIZE,
+           arena->size - arena->first_unit * MM__POOL_SIZE);
     mm__arena_open(h, arena);
     return arena;
 }
@@ -3402,7 +3417,7 @@ MM__RARE MM__PRIVATE void mm__arena_delete(mm__heap *h, mm__arena *arena)
     h->arena_total--;
     MM__UNPOISON(arena, arena->size);
     MM__ROOT_REGION_END(arena, arena->size);
-    if (h->valgrind) MM__VG_DEFINED(arena, arena->size);
+    mm__vg(h, MM__VG_DEFINED, arena, arena->size);
     mm__give_back_large(h, arena, arena->size);
 }
 
@@ -3509,7 +3524,7 @@ MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_
 
 /* -- pools -- */
 
-MM__PRIVATE void mm__queue_push(mm__class *k, mm__bpool *pool)
+MM__NOINLINE void mm__queue_push(mm__class *k, mm__bpool *pool)
 {
     pool->queued = true;
     pool->next = NULL;
@@ -3521,7 +3536,7 @@ MM__PRIVATE void mm__queue_push(mm__class *k, mm__bpool *pool)
     k->last = pool;
 }
 
-MM__PRIVATE void mm__queue_remove(mm__class *k, mm__bpool *pool)
+MM__NOINLINE void mm__queue_remove(mm__class *k, mm__bpool *pool)
 {
     pool->queued = false;
     if (pool->prev)
@@ -3588,7 +3603,7 @@ MM__RARE MM__NOINLINE mm__bpool *mm__pool_new(mm__heap *h, unsigned cache)
 }
 
 /* Units whose pool is gone; the tables are zero again but for MM__FREE. */
-MM__PRIVATE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool);
+MM__NOINLINE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool);
 
 MM__RARE MM__PRIVATE void mm__units_release(mm__heap *h, mm__arena *arena,
                                             mm__bpool *pool)
@@ -3657,7 +3672,7 @@ MM__PRIVATE void mm__debug_free(mm__heap *h, void *p);
 MM__PRIVATE void *mm__debug_alloc(mm__heap *h, size_t size, size_t align);
 
 /* Whether new and dying objects are outside of the old collection under way. */
-MM__PRIVATE bool mm__blackening(const mm__heap *h)
+MM__NOINLINE bool mm__blackening(const mm__heap *h)
 {
     return h->busy.trial && h->gc.old.phase != MM__RESET &&
            h->gc.old.set != MM__SET_CLOSURE;
@@ -3684,7 +3699,7 @@ MM__PRIVATE void mm__suspect_link(mm__heap *h, mm__bpool *pool, size_t w)
     h->gc.suspect_pools = pool;
 }
 
-MM__PRIVATE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool)
+MM__NOINLINE void mm__suspect_unlink(mm__heap *h, mm__bpool *pool)
 {
     pool->suspect_sum = 0;
     if (!pool->suspected) return;
@@ -3917,6 +3932,7 @@ MM__RARE MM__PRIVATE void mm__aged_flush(mm__heap *h)
         mm__table(pool, MM__YOUNG1)[w] &= ~mask;
         mm__table(pool, MM__SUSPECT)[w] &= ~mask;
         mm__table(pool, MM__FROZEN)[w] &= ~mask;
+        mm__table(pool, MM__HELD)[w] &= ~mask;
         freed = mm__flush_word(h, k, pool, w, mask);
         k->free_blocks += freed;
         h->small_bytes -= (size_t)freed * k->size;
@@ -4107,7 +4123,7 @@ MM__RARE MM__NOINLINE void *mm__huge_alloc(mm__heap *h, mm_block_kind kind, size
     if (kind == MM_BLOCK_TRACKED) mm__blocks_left_pool(h, &arena->pool[0], 0, 1);
     h->huge_count++;
     mm__large_bytes(h, kind, arena->block_size);
-    if (h->valgrind) MM__VG_NOACCESS(arena->block, arena->block_size);
+    mm__vg(h, MM__VG_NOACCESS, arena->block, arena->block_size);
     return arena->block;
 }
 
@@ -4133,7 +4149,7 @@ MM__RARE MM__NOINLINE void mm__huge_free(mm__heap *h, mm__arena *arena)
     h->huge_count--;
     MM__UNPOISON(arena, size);
     MM__ROOT_REGION_END(arena, size);
-    if (h->valgrind) MM__VG_DEFINED(arena, size);
+    mm__vg(h, MM__VG_DEFINED, arena, size);
     mm__give_back_large(h, arena, size);
 }
 
@@ -4490,7 +4506,7 @@ MM__PRIVATE size_t mm__huge_shift(const mm__arena *arena)
     return arena->block_kind == MM_BLOCK_RAW ? 0 : 8;
 }
 
-MM__PRIVATE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
+MM__NOINLINE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
                                       const mm__bpool *pool, size_t i)
 {
     if (arena->head.kind == MM__KIND_HUGE) return arena->block_kind;
@@ -4600,7 +4616,7 @@ MM__PRIVATE void mm__twins_free(mm__heap *h)
 MM__RARE MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p,
                                     size_t size, size_t front)
 {
-    if (h->valgrind) MM__VG_UNDEFINED(block, (size_t)(end - block));
+    mm__vg(h, MM__VG_UNDEFINED, block, (size_t)(end - block));
     MM__UNPOISON(block, (size_t)(end - block));
     memset(block + 8, MM_FILL_ZONE, (size_t)(p - front - block) - 8);
     memset(p + size, MM_FILL_ZONE, (size_t)(end - p) - size);
@@ -4609,11 +4625,9 @@ MM__RARE MM__PRIVATE void mm__paint(mm__heap *h, char *block, char *end, char *p
     mm__twin_make(h, block, size);
     MM__POISON(block + 8, (size_t)(p - front - block) - 8);
     MM__POISON(p + size, (size_t)(end - p) - size);
-    if (h->valgrind) {
-        MM__VG_NOACCESS(block + 8, (size_t)(p - front - block) - 8);
-        MM__VG_NOACCESS(p + size, (size_t)(end - p) - size);
-        MM__VG_ALLOC(p, size);
-    }
+    mm__vg(h, MM__VG_NOACCESS, block + 8, (size_t)(p - front - block) - 8);
+    mm__vg(h, MM__VG_NOACCESS, p + size, (size_t)(end - p) - size);
+    mm__vg(h, MM__VG_ALLOC, p, size);
 }
 
 MM__PRIVATE MM__NO_ASAN const char *mm__find_change(const char *from, const char *to,
@@ -4752,7 +4766,7 @@ MM__RARE MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
         room = mm__block_room(block);
         mm__held_intact(h, held);
         MM__UNPOISON(block, room);
-        if (h->valgrind) MM__VG_UNDEFINED(block, room);
+        mm__vg(h, MM__VG_UNDEFINED, block, room);
     }
     if (arena->head.kind == MM__KIND_TRACKED && mm__pool_at(arena, block)->cache) {
         mm__bpool *pool = mm__pool_at(arena, block);
@@ -4810,7 +4824,7 @@ MM__RARE MM__PRIVATE void mm__debug_retire(mm__heap *h, char *block, mm_block_ki
     memcpy(block, &record, sizeof record);
     if (h->debug >= 2) memset(p, MM_FILL_FREED, size);
     MM__POISON(p, size);
-    if (h->valgrind) MM__VG_FREE(p);
+    mm__vg(h, MM__VG_FREE, p, 0);
     if (h->debug >= 3 && arena->head.kind == MM__KIND_HUGE) {
         arena->huge_bits[0] = 1; /* nobody looks inside any more */
         mm__young_unlink(h, &arena->pool[0]);
@@ -4935,7 +4949,7 @@ MM__PRIVATE void mm__registry_unlock(void)
 #endif
 }
 
-MM__PRIVATE size_t mm__slot_size(const mm_slot *slot)
+MM__NOINLINE size_t mm__slot_size(const mm_slot *slot)
 {
     if (slot->kind == MM_SLOT_FIXED) return slot->count * sizeof(void *);
     return slot->kind == MM_SLOT_TAIL ? 0 : sizeof(void *);
@@ -5141,7 +5155,7 @@ MM__RARE MM_API mm_status mm_type_register(mm_heap *heap, mm_type *type)
     return ok ? MM_OK : mm_last_status(heap);
 }
 
-MM_API mm_type *mm_type_of(const void *object)
+MM__OUTLINE MM_API mm_type *mm_type_of(const void *object)
 {
     return mm__type_at(mm__header_of(object)->type);
 }
@@ -5327,6 +5341,7 @@ MM__RARE MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
     mm__table(pool, MM__YOUNG1)[x / 64] &= ~bit;
     mm__table(pool, MM__SUSPECT)[x / 64] &= ~bit;
     mm__table(pool, MM__FROZEN)[x / 64] &= ~bit;
+    mm__table(pool, MM__HELD)[x / 64] &= ~bit;
     mm__table(pool, MM__YOUNG0)[x / 64] |= bit;
     pool->young_sum |= UINT64_C(1) << x / 64;
     mm__young_link(h, pool);
@@ -5697,7 +5712,7 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
         h->busy.deferring = true;
         object = mm__die_plainly(h, object, type);
         h->busy.deferring = false;
-        if (object) mm__die_chain(h, object, mm_type_of(object));
+        if (object) mm__die_chain(h, object, mm__type_at(mm__header_of(object)->type));
     } else {
         mm__die_disposed(h, object, type);
     }
@@ -5872,6 +5887,8 @@ static mm_type mm__finalizer_type = {
    count: so the mutator always sees true counts, a trial can be left unfinished
    between two allocations, and shuffled memory costs no cache misses.
 
+      reach      old trials: what was held when last looked at, and lost no reference,
+                 is taken for held; it and what it leads to is live, and outside
       count      for every member, for every reference to a member: byte + 1
       mark       members whose count is not their byte are live, and what live
                  members refer to; in address order, so that only references
@@ -5902,21 +5919,26 @@ static mm_type mm__finalizer_type = {
 
    Invariants
      G1  idle: all bytes of tracked blocks are 0
-     G2  in a trial a member's byte is low + count (count < 126), low + 126 with the
-         rest in the excess table, or MM__LIVE; nothing but members has a byte from
-         low to low + 126. Old trials use low 0, young ones 128, so that a young trial
-         may run while an old one is under way; closures use low 1, and 0 is the byte
-         of what is not a member
-     G3  once an old trial counts: an old object is quiet only if its byte is MM__LIVE
+     G2  in a trial a member's byte is low + count (count < 125), low + 125 with the
+         rest in the excess table, MM__LIVE or MM__REACHED; nothing but members has a
+         byte from low to low + 125. Old trials use low 0, young ones 128, so that a
+         young trial may run while an old one is under way; closures use low 1, and 0
+         is the byte of what is not a member
+     G3  once an old trial reaches or counts: an old object is quiet only if its byte
+         is MM__LIVE or MM__REACHED
      G4  old objects (generation 1, 2) have MM__GC_OLD; a young one is quiet exactly
          if it has lost a reference and lived on
      G5  no object of the trash is reachable by the mutator, but through a finalizer
      G6  a quiet old object has its bit in MM__SUSPECT, or is frozen
      G7  a pool with a bit in suspect_sum is in the list of suspects; a word of bytes
          that a closure has touched has its bit in touched_sum, its pool in that list
+     G8  what is free has no bit in MM__HELD
    ============================================================================ */
 
-#define MM__SATURATED 126
+#define MM__SATURATED 125
+#define MM__REACHED 127           /* a byte: roots lead there                     */
+#define MM__ROOTS 256             /* more are not worth their bookkeeping         */
+#define MM__ROOT_TABLE 2          /* the excess table with references to them     */
 #define MM__LOW_YOUNG 128
 #define MM__LOW_CLOSURE 1         /* 0 is for what is not a member               */
 #define MM__SLICE_ALLOCATIONS 16  /* tracked objects between two slices            */
@@ -5928,6 +5950,7 @@ static mm_type mm__finalizer_type = {
 #define MM__CLOSURE_LEAST 4096    /* objects that it may look at, when it found few */
 #define MM__CLOSURE_MOST ((size_t)1 << 22) /* and when it found many               */
 #define MM__CLOCK_VISITS 192      /* between two looks at the clock               */
+#define MM__WORD_VISITS 4         /* what it takes to skip a word                 */
 
 MM__PRIVATE uint8_t *mm__byte(const void *object)
 {
@@ -5995,7 +6018,7 @@ MM__PRIVATE void mm__stack_push(mm__heap *h, mm__stack *s, void *object)
     s->chunk->item[s->count++] = object;
 }
 
-MM__PRIVATE void *mm__stack_pop(mm__heap *h, mm__stack *s)
+MM__NOINLINE void *mm__stack_pop(mm__heap *h, mm__stack *s)
 {
     mm__stack_chunk *chunk = s->chunk;
     if (chunk == NULL) return NULL;
@@ -6051,10 +6074,10 @@ MM__RARE MM__PRIVATE bool mm__excess_grow(mm__heap *h, mm__excess_table *table)
 }
 
 /* One more reference to a saturated object. Without memory it counts as live. */
-MM__RARE MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, void *object,
-                                          uint8_t *byte)
+MM__RARE MM__NOINLINE void mm__excess_add(mm__heap *h, mm__trial *t, unsigned which,
+                                          void *object, uint8_t *byte)
 {
-    mm__excess_table *table = &h->gc.excess[mm__is_young(t)];
+    mm__excess_table *table = &h->gc.excess[which];
     mm__excess *e;
     if (table->used * 2 >= table->capacity && !mm__excess_grow(h, table)) {
         *byte = MM__LIVE;
@@ -6133,11 +6156,11 @@ MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
     return x << 32 | x >> 32;
 }
 
-/* Bit i: byte i is not `value`, which is 0 or MM__LIVE. */
-MM__PRIVATE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
+/* Bit i: byte i is not `value`. */
+MM__NOINLINE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
 {
     const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
-    const uint64_t none = value ? ~UINT64_C(0) : 0;
+    const uint64_t none = value * UINT64_C(0x0101010101010101);
     uint64_t mask = 0;
     for (unsigned i = 0; i < 8; i++) {
         uint64_t x;
@@ -6151,9 +6174,16 @@ MM__PRIVATE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
     return mask;
 }
 
-MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
+MM__NOINLINE uint64_t mm__not_live(const uint8_t *bytes)
 {
-    return mm__bytes_other(bytes, MM__LIVE);
+    uint64_t x, all = UINT64_C(0x7F7F7F7F7F7F7F7F), mask = all;
+    for (unsigned i = 0; i < 8; i++) {
+        memcpy(&x, bytes + i * 8, 8);
+        mask &= x;
+    }
+    if (mask == all) return 0; /* most often, all are live */
+    mask = mm__bytes_other(bytes, MM__LIVE);
+    return mask & mm__bytes_other(bytes, MM__REACHED);
 }
 
 /* -- walking a set, a word at a time, from the trial's cursor -- */
@@ -6161,7 +6191,7 @@ MM__PRIVATE uint64_t mm__not_live(const uint8_t *bytes)
 typedef void (*mm__word_fn)(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                             uint64_t mask);
 
-MM__PRIVATE bool mm__out_of_budget(mm__trial *t, size_t visits)
+MM__NOINLINE bool mm__out_of_budget(mm__trial *t, size_t visits)
 {
     t->visits += visits;
     if (!t->sliced) return false;
@@ -6277,10 +6307,14 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 #define MM__AHEAD 1024 /* bytes: how far in front of a walk objects are fetched */
 
+MM__NOINLINE void mm__root_ref(mm__heap *h, mm__trial *t, void *child, uint8_t *byte);
+
 /* A member refers to an object that is none, or died, or is live already. */
-MM__COLD void mm__count_outside(mm__trial *t, void *holder)
+MM__COLD void mm__count_outside(mm__heap *h, mm__trial *t, void *child, uint8_t *byte,
+                                void *holder)
 {
     t->outside++;
+    if (t->roots && t->phase == MM__COUNT) mm__root_ref(h, t, child, byte);
     if (holder && t->outer_count < MM__OUTER) t->outer[t->outer_count++] = holder;
 }
 
@@ -6288,13 +6322,13 @@ MM__COLD void mm__count_outside(mm__trial *t, void *holder)
 MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
                              void *child, void *holder)
 {
-    uint8_t value = *byte, n = (uint8_t)(value - low);
+    uint8_t value = *byte, n = (uint8_t)(value + (256 - low));
     if (MM__LIKELY(n < MM__SATURATED))
         *byte = (uint8_t)(value + 1);
     else if (n == MM__SATURATED)
-        mm__excess_add(h, t, child, byte);
+        mm__excess_add(h, t, mm__is_young(t), child, byte);
     else
-        mm__count_outside(t, holder);
+        mm__count_outside(h, t, child, byte, holder);
 }
 
 /* -- objects with very many references: looked at in parts between slices --
@@ -6345,73 +6379,200 @@ MM__RARE MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *obj
         mm__visit_refs(object, type, mm__count_visit, &context);
 }
 
-MM__PRIVATE void mm__count_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                   uint64_t mask)
+/* So many members of a word are not looked at: that is less work, but some. */
+MM__RARE MM__NOINLINE void mm__skipped(mm__trial *t, uint64_t skip)
 {
-    const mm__near near = mm__near_to(pool);
-    uint8_t *bytes = near.bytes + w * 64;
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
-    size_t   size = pool->size;
-    const uint32_t care = mm__kind(UINT16_MAX, MM__F_DEAD, 0);
-    const uint8_t  low = t->low;
-    uint32_t kind = 0; /* of the type at hand; no object has type 0 */
-    const uint32_t *offset = NULL;
-    uint32_t slots = 0;
-    const mm_type  *type = NULL;
-    for (; mask; mask &= mask - 1) {
-        unsigned   i = mm__ctz(mask);
-        char      *object = first + i * size;
-        mm_header *header = mm__header_of(object);
-        MM__PREFETCH(object + MM__AHEAD);
-        if (bytes[i] == MM__LIVE) { /* its references are outside */
-            t->outside++;
-            continue;
-        }
-        if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
-            if (header->flags & MM__F_DEAD) { /* waits to be freed */
-                bytes[i] = MM__LIVE;
-                t->outside++;
-                continue;
-            }
-            type = mm__type_at(header->type);
-            kind = type->mm__.simple ? mm__kind(type->mm__.id, 0, 0) : 0;
-            offset = type->mm__.ref_offsets;
-            slots = type->mm__.ref_count;
-            if (!type->mm__.simple) {
-                mm__count_shaped(h, t, object, type);
-                continue;
-            }
-        }
-        for (uint32_t k = 0; k < slots; k++) {
-            void *child = mm__load(object + offset[k]);
-            if (child)
-                mm__count_at(h, t, low, mm__byte_near(&near, child), child, object);
-        }
+    size_t n = mm__popcount(skip);
+    if (n > MM__WORD_VISITS) t->visits -= n - MM__WORD_VISITS;
+}
+
+/* The members of the word; the others are live, and their references outside. */
+MM__PRIVATE uint64_t mm__count_mask(mm__trial *t, const mm__bpool *pool, size_t w,
+                                     uint64_t mask)
+{
+    const uint8_t *bytes = mm__bytes(pool, w);
+    uint64_t live = mask & ~mm__not_live(bytes);
+    mask ^= live;
+    if (live) mm__skipped(t, live);
+    if (t->phase == MM__COUNT) {
+        t->members += mm__popcount(t->roots ? mask | live : mask);
+        if (t->roots) /* what the reached refer to is reached */
+            live &= mm__bytes_other(bytes, MM__REACHED) & ~mm__table(pool, MM__HELD)[w];
     }
+    if (live) t->outside += mm__popcount(live);
+    return mask;
+}
+
+/* A slot of an object in the pool that `near` is at. False: nothing was done, the
+   object there is in another pool, or needs more than one more in its byte. */
+MM__ALWAYS_INLINE bool mm__count_near(const mm__near *near, uint8_t low, char *slot)
+{
+    void     *child = mm__load(slot);
+    uintptr_t x = (uintptr_t)child - near->base;
+    uint8_t  *byte;
+    if (child == NULL) return true;
+    if (MM__UNLIKELY(x >= near->size)) return false;
+    byte = near->bytes + (x * near->scale >> 40);
+    if (MM__UNLIKELY((uint8_t)(*byte - low) >= MM__SATURATED)) return false;
+    ++*byte;
+    return true;
+}
+
+/* The slots of `object` at these offsets. */
+MM__NOINLINE void mm__count_slots(mm__heap *h, mm__trial *t, char *object,
+                                  const uint32_t *at, const uint32_t *end)
+{
+    do {
+        void *child = mm__load(object + *at);
+        if (child) mm__count_at(h, t, t->low, mm__byte(child), child, object);
+    } while (++at != end);
+}
+
+MM__PRIVATE bool mm__phase_counts(mm__phase phase)
+{
+    return phase == MM__COUNT || phase == MM__VERIFY_COUNT || phase == MM__RECOUNT;
+}
+
+MM__NOINLINE uint64_t mm__position(const void *object)
+{
+    return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
+}
+
+/* What objects of the kind at hand refer to. */
+typedef struct mm__refs {
+    const uint32_t *at, *end;
+    uint32_t kind; /* 0: of none, look at each */
+} mm__refs;
+
+#define MM__REFS_CARE mm__kind(UINT16_MAX, MM__F_DEAD, MM__GC_GONE)
+
+MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
+                                           const mm_type *type);
+
+/* A closure is in no order of address, but within a pool. */
+MM__INLINE void mm__mark_from(mm__trial *t, const void *object)
+{
+    if (t->set != MM__SET_CLOSURE) t->position = mm__position(object);
+}
+
+/* Another kind of object. False: it has been dealt with, or must not be looked at. */
+MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
+                                         void *object)
+{
+    const mm_header *header = mm__header_of(object);
+    const mm_type   *type = mm_type_of(header + 1);
+    bool counts = mm__phase_counts(t->phase), dead = header->flags & MM__F_DEAD;
+    if (counts && dead) { /* waits to be freed */
+        *mm__byte(object) = MM__LIVE;
+        t->outside++;
+        return false;
+    }
+    if (header->gc & MM__GC_GONE) return false; /* but the dying hold things, too */
+    refs->at = type->mm__.ref_offsets;
+    refs->end = refs->at + type->mm__.ref_count;
+    refs->kind = refs->at != refs->end && !dead ? mm__kind(type->mm__.id, 0, 0) : 0;
+    if (type->mm__.simple) return refs->at != refs->end;
+    mm__mark_from(t, object);
+    if (counts)
+        mm__count_shaped(h, t, object, type);
+    else
+        mm__mark_shaped(h, t, object, type);
+    return false;
 }
 
 MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
-    uint8_t *bytes = mm__bytes(pool, w);
-    if (t->phase == MM__COUNT)
-        t->members += mm__popcount(mm__is_young(t) ? mask : mask & mm__not_live(bytes));
-    mm__count_members(h, t, pool, w, mask);
+    const mm__near near = mm__near_to(pool);
+    char    *object = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size;
+    const uint8_t low = t->low;
+    mm__refs refs = {NULL, NULL, 0};
+    const uint32_t *at;
+    mask = mm__count_mask(t, pool, w, mask);
+    for (; mask; mask >>= 1, object += size) {
+        if (MM__UNLIKELY(!(mask & 1))) {
+            unsigned gap = mm__ctz(mask);
+            mask >>= gap;
+            object += gap * size;
+        }
+        MM__PREFETCH(object + MM__AHEAD);
+        if (MM__UNLIKELY((mm__header_kind(mm__header_of(object)) & MM__REFS_CARE) !=
+                         refs.kind) &&
+            !mm__refs_turn(h, t, &refs, object))
+            continue;
+        at = refs.at; /* three slots, or as many as there are and are near */
+        if (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
+            (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
+            (mm__count_near(&near, low, object + *at) && ++at == refs.end)))))
+            continue;
+        mm__count_slots(h, t, object, at, refs.end);
+    }
+}
+
+/* -- roots --
+
+   Objects that were held from outside when a trial last looked at them, and have not
+   lost a reference since. An old trial takes them for held, marks what they lead to
+   (reach), and does not count that. References to the roots are counted apart: they
+   tell whether each is held still (prove); else the trial starts again without roots.
+
+   Nothing depends on how much is reached: it is outside of the trial, as all that is
+   live from the start, and what it refers to is held from outside. */
+
+MM__RARE MM__PRIVATE bool mm__is_root(const void *object)
+{
+    uint32_t i = mm__index_in(mm__A(object), object);
+    uint64_t word = mm__table(mm__pool_at(mm__A(object), object), MM__HELD)[i / 64];
+    return word >> (i & 63) & 1;
+}
+
+/* A reference to what is live already: one of the roots? */
+MM__RARE MM__NOINLINE void mm__root_ref(mm__heap *h, mm__trial *t, void *child,
+                                        uint8_t *byte)
+{
+    if (*byte == MM__LIVE && t->low == 0 && mm__is_root(child))
+        mm__excess_add(h, t, MM__ROOT_TABLE, child, byte);
+}
+
+/* Whether all roots are held. Those that lost a reference since are live anyway. */
+MM__RARE MM__PRIVATE bool mm__roots_hold(mm__heap *h)
+{
+    mm__excess_table *table = &h->gc.excess[MM__ROOT_TABLE];
+    bool hold = true;
+    for (size_t i = 0; i < table->capacity; i++) {
+        const void *root = table->entry[i].object;
+        if (root && mm__is_root(root) &&
+            (uint64_t)mm_refcount(root) <= table->entry[i].count &&
+            !(mm__header_of(root)->gc & MM__GC_QUIET))
+            hold = false;
+    }
+    mm__excess_clear(h, table);
+    return hold;
+}
+
+/* Some root was not held. */
+MM__RARE MM__PRIVATE void mm__trial_again(mm__heap *h, mm__trial *t)
+{
+    mm__excess_clear(h, &h->gc.excess[0]);
+    t->members = t->outside = t->outer_count = t->roots = 0;
+    t->rootless = true;
+    if (h->gc.root_pause < 63) h->gc.root_pause = h->gc.root_pause * 2 + 1;
+    h->gc.root_wait = h->gc.root_pause;
+    t->phase = MM__UNQUIET;
 }
 
 /* -- mark -- */
 
-MM__PRIVATE uint64_t mm__position(const void *object)
+MM__NOINLINE void mm__mark_at(mm__heap *h, mm__trial *t, void *child)
 {
-    return (uint64_t)mm__A(object)->index << 32 | ((uintptr_t)object & MM__ARENA_MASK);
-}
-
-MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *child)
-{
-    uint8_t n = (uint8_t)(*byte - t->low);
+    uint8_t *byte = mm__byte(child), n = (uint8_t)(*byte - t->low);
     t->balance--;
-    if (n > MM__SATURATED) return;
-    *byte = MM__LIVE;
+    if (n > MM__SATURATED) {
+        if (t->phase == MM__REACH) mm__root_ref(h, t, child, byte);
+        return;
+    }
+    *byte = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
     t->balance += n;
     if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
 }
@@ -6419,7 +6580,7 @@ MM__PRIVATE void mm__mark_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *chi
 MM__RARE MM__PRIVATE void mm__mark_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__mark_at(c->heap, c->trial, mm__byte(child), child);
+    mm__mark_at(c->heap, c->trial, child);
 }
 
 MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
@@ -6430,23 +6591,24 @@ MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *obje
         mm__visit_refs(object, type, mm__mark_visit, &context);
 }
 
+/* The slots of `object` at these offsets. */
+MM__NOINLINE void mm__mark_slots(mm__heap *h, mm__trial *t, char *object,
+                                 const uint32_t *at, const uint32_t *end)
+{
+    do {
+        void *child = mm__load(object + *at);
+        if (child) mm__mark_at(h, t, child);
+    } while (++at != end);
+}
+
 MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
                                  const mm_type *type)
 {
-    const uint32_t *offset = type->mm__.ref_offsets;
-    if (MM__UNLIKELY(!type->mm__.simple)) {
+    const uint32_t *at = type->mm__.ref_offsets;
+    if (MM__UNLIKELY(!type->mm__.simple))
         mm__mark_shaped(h, t, object, type);
-        return;
-    }
-    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void *child = mm__load(object + offset[i]);
-        if (child) mm__mark_at(h, t, mm__byte(child), child);
-    }
-}
-
-MM__PRIVATE bool mm__phase_counts(mm__phase phase)
-{
-    return phase == MM__COUNT || phase == MM__VERIFY_COUNT || phase == MM__RECOUNT;
+    else if (type->mm__.ref_count)
+        mm__mark_slots(h, t, object, at, at + type->mm__.ref_count);
 }
 
 MM__PRIVATE void mm__closure_visit(void *child, void *context);
@@ -6540,7 +6702,7 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
     size_t    looked = 0;
     while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
         if (!(mm__header_of(object)->gc & MM__GC_GONE))
-            mm__mark_object(h, t, object, mm_type_of(object));
+            mm__mark_object(h, t, object, mm__type_at(mm__header_of(object)->type));
         if (++looked % 16 == 0 && mm__out_of_budget(t, 16)) break;
     }
     t->visits += looked % 16;
@@ -6548,25 +6710,33 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
     return object == NULL;
 }
 
-/* A reference from `object`, where the walk is: those ahead of it are only marked.
-   Returns how many references to it were counted, if it was not live before. */
-MM__INLINE size_t mm__mark_near(mm__heap *h, mm__trial *t, const mm__near *near,
-                                uint8_t low, void *child, const char *object)
+/* A slot of `object`, where the walk is: what is ahead of it is only marked. False:
+   nothing was done, the object there is in another pool, behind, or may be a root. */
+MM__ALWAYS_INLINE bool mm__mark_near(const mm__near *near, uint8_t low, uint8_t live,
+                                     size_t *balance, char *object, uint32_t offset)
 {
-    uint8_t *byte = mm__byte_near(near, child), n = (uint8_t)(*byte - low);
-    if (n > MM__SATURATED) return 0;
-    *byte = MM__LIVE;
-    if ((uintptr_t)child - near->base < near->size ? (char *)child <= object
-                                                   : mm__position(child) <= t->position)
-        mm__stack_push(h, &t->marks, child);
-    return n;
+    char     *child = (char *)mm__load(object + offset);
+    uintptr_t x = (uintptr_t)child - near->base;
+    uint8_t  *byte, n;
+    if (child == NULL) return true;
+    if (MM__UNLIKELY(x >= near->size)) return false;
+    byte = near->bytes + (x * near->scale >> 40);
+    n = (uint8_t)(*byte - low);
+    if (*byte == live) {
+        --*balance;
+        return true;
+    }
+    if (MM__UNLIKELY(n > MM__SATURATED || child <= object)) return false;
+    *byte = live;
+    *balance += n - (size_t)1;
+    return true;
 }
 
 /* What the death of an object needs besides memory: mark only notes that there is such
    an object among those it found no hold on, condemn notes it of the dead. */
 MM__COLD uint32_t mm__look_closer(mm__trial *t, const mm_header *header, uint32_t plain)
 {
-    const mm_type *type = mm__type_at(header->type);
+    const mm_type *type = mm_type_of(header + 1);
     const uint32_t care = mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED, 0);
     if (mm__plain(header, type)) return mm__header_kind(header) & care;
     t->special = true;
@@ -6587,85 +6757,75 @@ MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t pla
     return mm__look_closer(t, header, plain);
 }
 
-MM__PRIVATE void mm__mark_members(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                  uint64_t mask)
+/* Members to mark from: to reach, all or none; later, all but the reached. */
+MM__RARE MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
+                                             size_t w, uint64_t mask)
 {
-    const mm__near near = mm__near_to(pool);
-    uint8_t *bytes = near.bytes + w * 64;
-    char    *first = (char *)mm__object_at(h, pool, w * 64), *object = first;
-    size_t   size = pool->size, balance = 0;
-    const uint32_t care = mm__kind(UINT16_MAX, 0, MM__GC_GONE);
-    const uint8_t  low = t->low;
-    uint32_t kind = 0, plain = 0; /* of the type at hand; no object has type 0 */
-    const uint32_t *offset = NULL;
-    uint32_t slots = 0;
-    const mm_type  *type;
-    t->position = mm__position(first);
-    for (; mask; mask &= mask - 1) {
-        unsigned   i = mm__ctz(mask);
-        mm_header *header;
-        object = first + i * size;
-        header = mm__header_of(object);
-        MM__PREFETCH(object + MM__AHEAD);
-        if (bytes[i] != MM__LIVE) {
-            if (!mm__held(h, t, object, bytes[i])) {
-                plain = mm__look(t, header, plain);
-                continue;
-            }
-            balance += (uint8_t)(bytes[i] - low);
-            bytes[i] = MM__LIVE;
-            t->rescued = true;
-        }
-        if (MM__UNLIKELY((mm__header_kind(header) & care) != kind)) {
-            if (header->gc & MM__GC_GONE) continue;
-            type = mm__type_at(header->type);
-            kind = type->mm__.simple ? mm__kind(type->mm__.id, 0, 0) : 0;
-            offset = type->mm__.ref_offsets;
-            slots = type->mm__.ref_count;
-            if (!type->mm__.simple) {
-                t->position = mm__position(object);
-                mm__mark_shaped(h, t, object, type);
-                continue;
-            }
-        }
-        for (uint32_t k = 0; k < slots; k++) { /* the dying hold things, too */
-            void *child = mm__load(object + offset[k]);
-            if (child) balance += mm__mark_near(h, t, &near, low, child, object) - 1;
-        }
-    }
-    t->balance += balance;
-    t->position = mm__position(object);
+    uint64_t skip = mask & ~mm__bytes_other(mm__bytes(pool, w), MM__REACHED);
+    if (t->phase == MM__REACH)
+        skip = skip | (mask & mm__table(pool, MM__HELD)[w]) ? 0 : mask;
+    mm__skipped(t, skip);
+    return mask & ~skip;
 }
 
-/* The same in no order of address: all that is found goes on the stack. */
-MM__PRIVATE void mm__closure_mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                       size_t w, uint64_t mask)
+MM__NOINLINE void mm__note_held(mm__trial *t, const mm__bpool *pool, size_t w,
+                                uint64_t held)
 {
-    uint8_t *bytes = mm__bytes(pool, w);
-    uint32_t plain = 0;
-    for (; mask; mask &= mask - 1) {
-        unsigned i = mm__ctz(mask);
-        char    *object = (char *)mm__object_at(h, pool, w * 64 + i);
-        if (bytes[i] != MM__LIVE) {
-            if (!mm__held(h, t, object, bytes[i])) {
-                plain = mm__look(t, mm__header_of(object), plain);
-                continue;
-            }
-            bytes[i] = MM__LIVE;
-            t->rescued = true;
-        }
-        if (!(mm__header_of(object)->gc & MM__GC_GONE))
-            mm__mark_object(h, t, object, mm_type_of(object));
-    }
+    mm__table(pool, MM__HELD)[w] |= held;
+    t->held += mm__popcount(held);
 }
 
+/* To reach, only roots and what they lead to are looked at. */
 MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                uint64_t mask)
 {
-    if (t->set == MM__SET_CLOSURE)
-        mm__closure_mark_word(h, t, pool, w, mask);
-    else
-        mm__mark_members(h, t, pool, w, mask);
+    const mm__near near = mm__near_to(pool);
+    const uint8_t  low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
+    uint8_t *byte = near.bytes + w * 64;
+    char    *object = (char *)mm__object_at(h, pool, w * 64);
+    size_t   size = pool->size, net = 0; /* as the balance */
+    uint32_t plain = 0;
+    uint64_t held = 0;
+    mm__refs refs = {NULL, NULL, 0};
+    const uint32_t *at;
+    if (t->roots && (mask = mm__mark_mask(t, pool, w, mask)) == 0) return;
+    mm__mark_from(t, object);
+    for (; mask; mask >>= 1, object += size, byte++) {
+        if (MM__UNLIKELY(!(mask & 1))) {
+            unsigned gap = mm__ctz(mask);
+            mask >>= gap;
+            object += gap * size;
+            byte += gap;
+        }
+        MM__PREFETCH(object + MM__AHEAD);
+        if (*byte < MM__LIVE && *byte != live) {
+            if (live == MM__REACHED) continue;
+            if (!mm__held(h, t, object, *byte)) {
+                plain = mm__look(t, mm__header_of(object), plain);
+                continue;
+            }
+            net += (uint8_t)(*byte - low);
+            *byte = MM__LIVE;
+            held |= UINT64_C(1) << ((byte - near.bytes) & 63);
+        }
+        if (MM__UNLIKELY((mm__header_kind(mm__header_of(object)) & MM__REFS_CARE) !=
+                         refs.kind) &&
+            !mm__refs_turn(h, t, &refs, object))
+            continue;
+        at = refs.at; /* as in mm__count_word */
+        if (mm__mark_near(&near, low, live, &net, object, *at) && (++at == refs.end ||
+            (mm__mark_near(&near, low, live, &net, object, *at) && (++at == refs.end ||
+            (mm__mark_near(&near, low, live, &net, object, *at) && ++at == refs.end)))))
+            continue;
+        mm__mark_from(t, object);
+        mm__mark_slots(h, t, object, at, refs.end);
+    }
+    if (held) {
+        t->rescued = true;
+        if (low == 0 && t->phase == MM__MARK) mm__note_held(t, pool, w, held);
+    }
+    t->balance += net;
+    mm__mark_from(t, object - size);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -6830,7 +6990,7 @@ MM__RARE MM__PRIVATE void mm__finalize_word(mm__heap *h, mm__trial *t, mm__bpool
         void          *object = mm__object_at(h, pool, w * 64 + i);
         const mm_type *type;
         if (!(mm__table(pool, MM__TRASH)[w] >> i & 1)) continue; /* died meanwhile */
-        type = mm__type_at(mm__header_of(object)->type);
+        type = mm_type_of(object);
         if (type->finalize && !(mm__header_of(object)->flags & MM__F_FINALIZED))
             mm__finalize_trash(h, object, type);
     }
@@ -6941,7 +7101,7 @@ MM__RARE MM__PRIVATE void mm__dispose_word(mm__heap *h, mm__trial *t, mm__bpool 
         void      *object = mm__object_at(h, pool, w * 64 + mm__ctz(mask));
         mm_header *header = mm__header_of(object);
         if (header->flags & MM__F_WEAK) mm__weak_silence(h, object);
-        mm__dispose(h, object, mm__type_at(header->type));
+        mm__dispose(h, object, mm_type_of(object));
         if (!(header->flags & MM__F_POOLED)) continue;
         header->flags &= (uint8_t)~MM__F_TRASH;
         mm__object_free(h, object);
@@ -6957,6 +7117,7 @@ MM__RARE MM__PRIVATE void mm__release_small(mm__heap *h, mm__bpool *pool, size_t
     mm__table(pool, MM__YOUNG0)[w] &= ~mask;
     mm__table(pool, MM__YOUNG1)[w] &= ~mask;
     mm__table(pool, MM__SUSPECT)[w] &= ~mask;
+    mm__table(pool, MM__HELD)[w] &= ~mask;
     if (h->zone) {
         for (; mask; mask &= mask - 1)
             mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
@@ -7086,7 +7247,7 @@ MM__RARE MM__PRIVATE void mm__young_tidy(mm__heap *h)
 MM__PRIVATE bool mm__marking(const mm__trial *t)
 {
     if (!t->sliced) return false;
-    return t->phase == MM__COUNT || t->phase == MM__MARK ||
+    return (t->phase >= MM__REACH && t->phase <= MM__MARK) ||
            (t->phase >= MM__VERIFY_RESET && t->phase <= MM__VERIFY_MARK) ||
            (t->phase >= MM__RECOUNT_RESET && t->phase <= MM__REMARK);
 }
@@ -7125,9 +7286,19 @@ MM__PRIVATE void mm__suspect_old(mm__heap *h, void *object)
     }
     *word |= bit;
     mm__suspect_link(h, pool, i / 64);
-    if (!t->sliced || t->phase == MM__IDLE || t->phase == MM__COUNT ||
-        t->phase == MM__MARK)
+    if (!t->sliced || t->phase == MM__IDLE ||
+        (t->phase >= MM__REACH && t->phase <= MM__MARK))
         mm__quiet(mm__header_of(object));
+}
+
+/* No root, for all we know: a member as any other. */
+MM__RARE MM__NOINLINE void mm__root_lost(void *object)
+{
+    uint32_t  i = mm__index_in(mm__A(object), object);
+    uint64_t *word = &mm__table(mm__pool_at(mm__A(object), object), MM__HELD)[i / 64];
+    if (!(*word >> (i & 63) & 1)) return;
+    *word &= ~(UINT64_C(1) << (i & 63));
+    *mm__byte(object) = 0;
 }
 
 /* An object that was not quiet lost a reference and lives on. */
@@ -7140,6 +7311,8 @@ MM__PRIVATE void mm__suspect(mm__heap *h, void *object)
         mm__quiet(mm__header_of(object)); /* remembered by that alone */
     else if (t->phase != MM__UNQUIET) /* then this trial will see it as it is now */
         mm__suspect_old(h, object);
+    else
+        mm__root_lost(object);
 }
 
 /* Condemned for good; before that is certain, an object that is found is rescued. */
@@ -7224,6 +7397,15 @@ MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool 
                              mm__table(pool, MM__YOUNG1)[w]);
     uint8_t  *bytes = mm__bytes(pool, w);
     bool      black = t->sliced && !t->adopting;
+    uint64_t *held = &mm__table(pool, MM__HELD)[w];
+    uint64_t  frozen = mask & mm__table(pool, MM__FROZEN)[w];
+    *held &= mask & ~(young | frozen | *suspect);
+    if (t->rootless) {
+        *held = 0;
+        mm__bytes_set(bytes, t->sliced ? mask & ~young : mask, 0);
+    }
+    t->roots += mm__popcount(*held);
+    mm__bytes_set(bytes, *held | frozen, MM__LIVE);
     rest = *suspect & mask & ~(black ? young : 0);
     *suspect &= black ? young : 0;
     t->visits += mm__popcount(rest);
@@ -7231,7 +7413,6 @@ MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool 
         void *object = mm__object_at(h, pool, w * 64 + mm__ctz(rest));
         mm__unquiet(mm__header_of(object));
     }
-    mm__bytes_set(bytes, mask & mm__table(pool, MM__FROZEN)[w], MM__LIVE);
     if (!t->sliced || young == 0) return;
     if (black) {
         mm__bytes_set(bytes, young, MM__LIVE);
@@ -7322,6 +7503,7 @@ MM__PRIVATE bool mm__closure_unquiet(mm__heap *h, mm__bpool *pool, size_t x,
     if ((*word & bit) && !(mm__table(pool, MM__YOUNG1)[x / 64] & bit) && h->gc.untried)
         h->gc.untried--;
     *word &= ~bit;
+    mm__table(pool, MM__HELD)[x / 64] &= ~bit;
     mm__unquiet(header);
     return true;
 }
@@ -7373,7 +7555,7 @@ MM__RARE MM__PRIVATE void mm__closure_visit(void *child, void *context)
 MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                   const mm__near *near, char *object)
 {
-    const mm_type *type = mm_type_of(object);
+    const mm_type *type = mm__type_at(mm__header_of(object)->type);
     mm__context    context = {h, t};
     if (!type->mm__.simple) {
         if (!mm__large_later(h, t, object, type))
@@ -7584,6 +7766,7 @@ MM__RARE MM__PRIVATE bool mm__phase_empty(const mm__heap *h, const mm__trial *t,
 {
     switch (phase) {
     case MM__UNQUIET: case MM__RESET: return mm__is_young(t);
+    case MM__REACH: return t->roots == 0;
     case MM__VERIFY_RESET: case MM__VERIFY_COUNT: case MM__VERIFY_MARK:
         return !t->sliced;
     case MM__VERIFY_CONDEMN: return !t->sliced || !t->rescued;
@@ -7613,6 +7796,7 @@ MM__RARE MM__PRIVATE void mm__phase_begin(mm__heap *h, mm__trial *t)
         t->outside += h->gc.excess[mm__is_young(t)].used; /* not in the balance */
     }
     if (t->phase == MM__VERIFY_COUNT) t->outside = t->outer_count = 0;
+    if (t->phase == MM__COUNT) t->balance = 0;
 }
 
 /* Go on with the current phase. False: the budget ended. */
@@ -7621,7 +7805,8 @@ MM__RARE MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
     bool closure = t->set == MM__SET_CLOSURE;
     if (closure && t->phase == MM__COUNT) return mm__closure_count(h, t);
     switch (t->phase) {
-    case MM__MARK: case MM__VERIFY_MARK: case MM__REMARK: return mm__mark_all(h, t);
+    case MM__REACH: case MM__MARK: case MM__VERIFY_MARK: case MM__REMARK:
+        return mm__mark_all(h, t);
     case MM__CALL: mm__weak_call_due(h); return true;
     case MM__CLEAR:
         return t->closed ? mm__clear_outer(h, t) : mm__walk(h, t, mm__clear_word);
@@ -7638,6 +7823,8 @@ MM__RARE MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
         if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
         t->phase = (mm__phase)(t->phase + 1);
         if (t->phase == MM__VERIFY_RESET && t->trash == 0) t->phase = MM__RESET;
+        if (t->phase == MM__MARK && t->roots && !mm__roots_hold(h))
+            mm__trial_again(h, t);
         mm__phase_begin(h, t);
     }
     t->found = t->trash;
@@ -7886,6 +8073,8 @@ MM__RARE MM__PRIVATE void mm__old_begin(mm__heap *h, bool sliced)
     h->gc.allocated = 0;
     mm__trial_begin(h, &h->gc.old, sliced ? MM__SET_OLD : MM__SET_ALL, sliced);
     h->gc.old.adopting = adopt;
+    h->gc.old.rootless = h->gc.root_wait > 0 || h->gc.held > MM__ROOTS;
+    if (h->gc.root_wait) h->gc.root_wait--;
     mm__barriers_set(h, sliced);
 }
 
@@ -7896,6 +8085,8 @@ MM__RARE MM__PRIVATE void mm__old_end(mm__heap *h)
     h->busy.trial = false;
     mm__barriers_set(h, false);
     h->gc.long_lived_total = t->members - t->found;
+    h->gc.held = t->held + t->roots;
+    if (t->roots) h->gc.root_pause = 0;
     if (!t->sliced) h->gc.promoted = 0;
     h->gc.unverified = t->sliced || t->incomplete;
     h->gc.promoted += t->resurrected; /* what holds them was not looked at */
@@ -7994,7 +8185,7 @@ MM__PRIVATE bool mm__gc_sliced(const mm__heap *h)
 }
 
 /* The oldest generation whose counter is over its threshold (behaviour G52). */
-MM__PRIVATE int mm__gc_due(const mm__heap *h, int64_t count0)
+MM__NOINLINE int mm__gc_due(const mm__heap *h, int64_t count0)
 {
     const mm__gc *gc = &h->gc;
     uint64_t percent = !mm__gc_sliced(h) ? 25 : gc->untried ? 40 : 100;
@@ -10220,7 +10411,7 @@ enum {
 
 #define MM__KNOWN_IDLE ((uintptr_t)1)
 
-MM__PRIVATE size_t mm__pool_idle(const mm__pool *pool)
+MM__NOINLINE size_t mm__pool_idle(const mm__pool *pool)
 {
     return pool->guarded ? pool->idle : (size_t)(pool->front.top - pool->stack) - 1;
 }
@@ -11237,7 +11428,7 @@ MM__RARE MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind 
     mm__drop_simple(h, object, type);
     mm__dispose(h, object, type);
     h->busy.deferring = false;
-    if (h->valgrind) MM__VG_FREE(object);
+    mm__vg(h, MM__VG_FREE, object, 0);
     return true;
 }
 
@@ -11253,7 +11444,7 @@ MM__RARE MM__PRIVATE bool mm__raw_leak_block(mm__heap *h, void *block,
     leak->refs++;
     if (leak->example == NULL) leak->example = p;
     if (h->zone) mm__twin_end((char *)block, true);
-    if (h->valgrind) MM__VG_FREE(p);
+    mm__vg(h, MM__VG_FREE, p, 0);
     return true;
 }
 
@@ -11287,7 +11478,7 @@ MM__RARE MM__PRIVATE void mm__heap_unmap(mm__heap *h)
     mm__stack_free(h, &h->gc.young.marks);
     mm__stack_free(h, &h->gc.old.large);
     MM__ROOT_REGION_END(h, size);
-    if (desc.buffer && h->valgrind) MM__VG_UNDEFINED(desc.buffer, desc.buffer_size);
+    if (desc.buffer) mm__vg(h, MM__VG_UNDEFINED, desc.buffer, desc.buffer_size);
     if (desc.buffer) return;
     if (desc.unmap)
         desc.unmap(h, size, desc.user);
@@ -11876,6 +12067,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__NO_ASAN
 #undef MM__OS_PARTS
 #undef MM__OUTER
+#undef MM__OUTLINE
 #undef MM__PAGE
 #undef MM__PAGES
 #undef MM__PART
@@ -11892,11 +12084,15 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__RECORD_SHIFT
 #undef MM__RARE
 #undef MM__RC_QUIET
+#undef MM__REACHED
 #undef MM__REFILL
+#undef MM__REFS_CARE
 #undef MM__REGION_CHECK
 #undef MM__BAD_ACCESS
+#undef MM__ROOTS
 #undef MM__ROOT_REGION
 #undef MM__ROOT_REGION_END
+#undef MM__ROOT_TABLE
 #undef MM__RUN_KIND
 #undef MM__RUN_MAX
 #undef MM__RUN_PAGES
@@ -11917,8 +12113,10 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__VG_FREE
 #undef MM__VG_NOACCESS
 #undef MM__VG_RUNNING
+#undef MM__VG_TELL
 #undef MM__VG_UNDEFINED
 #undef MM__WORDS
+#undef MM__WORD_VISITS
 #undef MM__ZONE
 #endif /* MEMMGR_IMPLEMENTATION */
 

@@ -477,7 +477,7 @@ static void traverse_and_clear_hooks(void **state)
 /* ---- in-degrees ------------------------------------------------------------- */
 
 static const size_t degrees[] = {
-    1,   2,   126, 127, 128,   129,   252,   253,   254,
+    1,   2,   124, 125, 126, 127, 128,   129,   252,   253,   254,
     255, 256, 257, 300, 65534, 65535, 65536, 65537, 100000,
 };
 
@@ -601,7 +601,7 @@ static void trash_to(mm_heap *heap, void *target, int rings)
    references to the living are dropped. */
 static void trash_lets_go_of_what_lives(void **state)
 {
-    static const int degree[] = {0, 1, 125, 126, 127, 129, 130, 132};
+    static const int degree[] = {0, 1, 124, 125, 126, 127, 129, 130, 132};
     int way, rings;
     size_t d, i;
     (void)state;
@@ -1931,6 +1931,146 @@ static void young_objects_that_lost_nothing_are_not_looked_at(void **state)
     gt_close(heap);
 }
 
+/* ---- roots: what is taken for held, because it was ------------------------- */
+
+/* Make sure that the next full collection looks at the old objects. */
+static void lose(Plain *member)
+{
+    mm_incref(member->a);
+    mm_decref(member->a);
+}
+
+/* A ring that full collections have found held; `lost` of its members are suspects. */
+static Plain *known_ring(mm_heap *heap, int n)
+{
+    Plain *root = plain_ring(heap, n, 0);
+    mm_gc_collect(heap, 2);
+    lose(root);
+    mm_gc_collect(heap, 2);
+    return root;
+}
+
+static uint64_t visits_of_collection(mm_heap *heap, Plain *root, bool sliced)
+{
+    uint64_t before = gt_stats(heap).visits;
+    lose(root->a);
+    if (sliced)
+        gt_step_to_end(heap, 0);
+    else
+        mm_gc_collect(heap, 2);
+    return gt_stats(heap).visits - before;
+}
+
+/* What roots lead to is looked at once, everything else twice. */
+static void roots_save_a_pass(void **state)
+{
+    const uint64_t n = 20000;
+    mm_heap *heap = gt_heap();
+    Plain *root = plain_ring(heap, (int)n, 0);
+    (void)state;
+    mm_gc_collect(heap, 2);
+    assert_true(visits_of_collection(heap, root, false) >= 2 * n);
+    assert_true(visits_of_collection(heap, root, false) <= n + n / 4);
+    assert_true(visits_of_collection(heap, root, true) <= n + n / 4);
+    lose(root); /* root->a is none of the roots; but root is not one now */
+    mm_incref(root);
+    mm_decref(root);
+    assert_true(visits_of_collection(heap, root, false) >= 2 * n);
+    assert_true(visits_of_collection(heap, root, false) <= n + n / 4);
+    mm_decref(root);
+    assert_int_equal(mm_gc_collect(heap, 2), n);
+    gt_close(heap);
+}
+
+/* The last reference from outside moves inside, and no count tells of it. */
+static void root_moves_into_what_it_holds(void **state)
+{
+    int sliced, saturated;
+    (void)state;
+    for (sliced = 0; sliced < 2; sliced++)
+        for (saturated = 0; saturated < 2; saturated++) {
+            mm_heap *heap = gt_heap();
+            Plain *root = known_ring(heap, 300), *p = root->a;
+            int i;
+            for (i = 0; saturated && i < 200; i++, p = p->a) mm_set(&p->b, root);
+            if (saturated) mm_gc_collect(heap, 2);
+            mm_set_steal(&p->b, root);
+            if (sliced)
+                gt_step_to_end(heap, 1);
+            else
+                assert_int_equal(mm_gc_collect(heap, 2), 300);
+            assert_int_equal(gt_objects(heap), 0);
+            gt_close(heap);
+        }
+}
+
+/* A root is let go after so many slices, by cycle or by count; its memory is used
+   again at once. */
+static void roots_die_between_slices(void **state)
+{
+    long k;
+    (void)state;
+    for (k = 0; k < gt_scale(150, 30); k++) {
+        mm_heap *heap = gt_heap();
+        Plain *ring = known_ring(heap, 400), *live = known_ring(heap, 400);
+        Plain *head = plain_list(heap, 400), *fresh;
+        long i;
+        mm_gc_collect(heap, 2);
+        lose(ring->a);
+        mm_gc_collect(heap, 2);
+        lose(ring->a);
+        for (i = 0; i <= k; i++) gt_slice(heap, 40);
+        mm_decref(ring);
+        mm_decref(head);
+        gt_drain(heap);
+        fresh = plain_ring(heap, 500, 0);
+        for (i = 0; i < 300 && mm__H(heap)->gc.old.phase != MM__IDLE; i++) {
+            gt_slice(heap, 40);
+            if (i % 7 == 0) mm_gc_collect(heap, i % 2);
+        }
+        assert_true(mm_heap_check(heap));
+        gt_step_to_end(heap, 1);
+        mm_gc_collect(heap, 2);
+        assert_int_equal(gt_objects(heap), 900);
+        mm_decref(live);
+        mm_decref(fresh);
+        assert_int_equal(mm_gc_collect(heap, 2), 900);
+        gt_close(heap);
+    }
+}
+
+/* More than a trial takes; and roots with very many references, looked at in parts. */
+static void roots_many_and_large(void **state)
+{
+    enum { RINGS = 400, ITEMS = 30000 }; /* a trial takes 256 */
+    mm_heap *heap = gt_heap();
+    Plain *root[RINGS];
+    Vec *big = vec(heap, ITEMS);
+    int i;
+    (void)state;
+    for (i = 0; i < RINGS; i++) root[i] = plain_ring(heap, 5, 0);
+    for (i = 0; i < ITEMS; i++) big->items[i] = plain_ring(heap, 2, 0);
+    for (i = 0; i < 3; i++) {
+        mm_gc_collect(heap, 2);
+        lose(root[i]);
+        gt_step_to_end(heap, 1);
+        lose(root[i]);
+        assert_int_equal(gt_objects(heap), 5 * RINGS + 2 * ITEMS + 1);
+    }
+    for (i = 0; i < RINGS; i++) mm_decref(root[i]);
+    assert_int_equal(mm_gc_collect(heap, 2), 5 * RINGS);
+    lose(big->items[0]);
+    mm_gc_collect(heap, 2);
+    lose(big->items[0]);
+    gt_step_to_end(heap, 1);
+    assert_int_equal(gt_objects(heap), 2 * ITEMS + 1);
+    mm_decref(big);
+    gt_drain(heap);
+    mm_gc_collect(heap, 2);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
 /* Live old objects lose references all the time. */
 static void closures_that_find_nothing_are_rare_and_small(void **state)
 {
@@ -2632,6 +2772,10 @@ int main(void)
         CLOSURES(pool_shrinks_between_slices),
         CLOSURES(target_dies_before_its_condemned_reference),
         CLOSURES(block_used_twice_between_slices),
+        cmocka_unit_test(roots_save_a_pass),
+        cmocka_unit_test(root_moves_into_what_it_holds),
+        cmocka_unit_test(roots_die_between_slices),
+        cmocka_unit_test(roots_many_and_large),
         cmocka_unit_test(old_structures_are_found_by_closures),
         cmocka_unit_test(young_objects_that_lost_nothing_are_not_looked_at),
         cmocka_unit_test(closures_that_find_nothing_are_rare_and_small),
