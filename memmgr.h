@@ -8221,7 +8221,10 @@ MM__RARE MM__PRIVATE void mm__gc_collect_due(mm__heap *h, int g)
         mm__collect_full(h);
     } else {
         mm__collect_young(h, 1, false);
-        if (!h->busy.trial) mm__old_start(h);
+        if (h->gc.suspect_pools && h->gc.closure_wait == 0)
+            mm__closure_due(h); /* which may leave nothing to do */
+        else if (!h->busy.trial)
+            mm__old_start(h);
     }
 }
 

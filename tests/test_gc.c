@@ -1970,13 +1970,13 @@ static void roots_save_a_pass(void **state)
     (void)state;
     mm_gc_collect(heap, 2);
     assert_true(visits_of_collection(heap, root, false) >= 2 * n);
-    assert_true(visits_of_collection(heap, root, false) <= n + n / 4);
-    assert_true(visits_of_collection(heap, root, true) <= n + n / 4);
+    assert_true(visits_of_collection(heap, root, false) <= n + n / 2);
+    assert_true(visits_of_collection(heap, root, true) <= n + n / 2);
     lose(root); /* root->a is none of the roots; but root is not one now */
     mm_incref(root);
     mm_decref(root);
     assert_true(visits_of_collection(heap, root, false) >= 2 * n);
-    assert_true(visits_of_collection(heap, root, false) <= n + n / 4);
+    assert_true(visits_of_collection(heap, root, false) <= n + n / 2);
     mm_decref(root);
     assert_int_equal(mm_gc_collect(heap, 2), n);
     gt_close(heap);
