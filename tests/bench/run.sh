@@ -151,6 +151,7 @@ build_heap() {
 
 build_gc() {
     if has ours; then build_ours gc-ours gc_ours.c; fi
+    build gc-hand gc_hand.c
     # shellcheck disable=SC2086
     {
         if has cpython; then build gc-cpython gc_cpython.c $python_flags; fi
@@ -251,10 +252,12 @@ schedule_gc() {
     schedule_hand
 }
 
-# By hand: what interrupts alone do to slices of this length; a list walked, not freed.
+# By hand: what interrupts alone do to slices of this length; a list walked, not freed;
+# references counted, and nothing collected.
 schedule_hand() {
     job gc hand+spin "$out/floor" spin floor
     job gc hand+walk "$out/floor" walk floor
+    for pattern in d f; do job gc hand+counts "$out/gc-hand" $pattern; done
 }
 
 schedule_weak() {
