@@ -3555,7 +3555,7 @@ MM__PRIVATE void mm__bits_fill(uint64_t *word, size_t n)
     if (n) *word = (UINT64_C(1) << n) - 1;
 }
 
-MM__PRIVATE uint64_t mm__low_bits(size_t n)
+MM__NOINLINE uint64_t mm__low_bits(size_t n)
 {
     return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
 }
@@ -3678,7 +3678,7 @@ MM__NOINLINE bool mm__blackening(const mm__heap *h)
            h->gc.old.set != MM__SET_CLOSURE;
 }
 
-MM__PRIVATE void mm__young_link(mm__heap *h, mm__bpool *pool)
+MM__NOINLINE void mm__young_link(mm__heap *h, mm__bpool *pool)
 {
     if (pool->young) return;
     pool->young = true;
@@ -6564,23 +6564,36 @@ MM__RARE MM__PRIVATE void mm__trial_again(mm__heap *h, mm__trial *t)
 
 /* -- mark -- */
 
-MM__NOINLINE void mm__mark_at(mm__heap *h, mm__trial *t, void *child)
+/* The slots of `object` at these offsets. */
+MM__NOINLINE void mm__mark_slots(mm__heap *h, mm__trial *t, char *object,
+                                 const uint32_t *at, const uint32_t *end)
 {
-    uint8_t *byte = mm__byte(child), n = (uint8_t)(*byte - t->low);
-    t->balance--;
-    if (n > MM__SATURATED) {
-        if (t->phase == MM__REACH) mm__root_ref(h, t, child, byte);
-        return;
+    const uint8_t low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
+    size_t net = 0; /* of the balance */
+    for (; at != end; at++) {
+        void    *child = mm__load(object + *at);
+        uint8_t *byte, n;
+        if (child == NULL) continue;
+        byte = mm__byte(child);
+        n = (uint8_t)(*byte - low);
+        net--;
+        if (n <= MM__SATURATED) {
+            *byte = live;
+            net += n;
+            if (mm__position(child) <= t->position)
+                mm__stack_push(h, &t->marks, child);
+        } else if (MM__UNLIKELY(*byte != live) && live == MM__REACHED) {
+            mm__root_ref(h, t, child, byte);
+        }
     }
-    *byte = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
-    t->balance += n;
-    if (mm__position(child) <= t->position) mm__stack_push(h, &t->marks, child);
+    t->balance += net;
 }
 
 MM__RARE MM__PRIVATE void mm__mark_visit(void *child, void *context)
 {
     mm__context *c = (mm__context *)context;
-    mm__mark_at(c->heap, c->trial, child);
+    static const uint32_t here = 0;
+    mm__mark_slots(c->heap, c->trial, (char *)&child, &here, &here + 1);
 }
 
 MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
@@ -6591,23 +6604,13 @@ MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *obje
         mm__visit_refs(object, type, mm__mark_visit, &context);
 }
 
-/* The slots of `object` at these offsets. */
-MM__NOINLINE void mm__mark_slots(mm__heap *h, mm__trial *t, char *object,
-                                 const uint32_t *at, const uint32_t *end)
-{
-    do {
-        void *child = mm__load(object + *at);
-        if (child) mm__mark_at(h, t, child);
-    } while (++at != end);
-}
-
 MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
                                  const mm_type *type)
 {
     const uint32_t *at = type->mm__.ref_offsets;
     if (MM__UNLIKELY(!type->mm__.simple))
         mm__mark_shaped(h, t, object, type);
-    else if (type->mm__.ref_count)
+    else
         mm__mark_slots(h, t, object, at, at + type->mm__.ref_count);
 }
 
