@@ -6468,10 +6468,14 @@ MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *re
         return false;
     }
     if (header->gc & MM__GC_GONE) return false; /* but the dying hold things, too */
-    refs->at = type->mm__.ref_offsets;
-    refs->end = refs->at + type->mm__.ref_count;
-    refs->kind = refs->at != refs->end && !dead ? mm__kind(type->mm__.id, 0, 0) : 0;
-    if (type->mm__.simple) return refs->at != refs->end;
+    refs->kind = 0;
+    if (type->mm__.simple) {
+        if (type->mm__.ref_count == 0) return false;
+        refs->at = type->mm__.ref_offsets;
+        refs->end = refs->at + type->mm__.ref_count;
+        if (!dead) refs->kind = mm__kind(type->mm__.id, 0, 0);
+        return true;
+    }
     mm__mark_from(t, object);
     if (counts)
         mm__count_shaped(h, t, object, type);
@@ -6610,7 +6614,7 @@ MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
     const uint32_t *at = type->mm__.ref_offsets;
     if (MM__UNLIKELY(!type->mm__.simple))
         mm__mark_shaped(h, t, object, type);
-    else
+    else if (type->mm__.ref_count)
         mm__mark_slots(h, t, object, at, at + type->mm__.ref_count);
 }
 
