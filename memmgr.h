@@ -2709,6 +2709,7 @@ typedef struct mm__trial {
     bool       special;     /* not all that mark did not find held is plain         */
     bool       shaped;      /* some of the trash is more than slots                 */
     bool       rootless;    /* nothing is taken for held                            */
+    bool       again;       /* and the trial had begun with roots                   */
     size_t     roots, held; /* how many objects are; and how many found to be       */
     int        generation;
     mm__cursor at;
@@ -2992,13 +2993,13 @@ MM_API void mm_assert_failed(const char *file, int line, const char *message)
 #endif
 }
 
-/* A caller's bug, told through the heap's own log; then as MM_ASSERT. */
 /* Tell valgrind, if it watches. */
 MM__COLD void mm__vg(const mm__heap *h, uint32_t what, const void *p, size_t size)
 {
     if (h->valgrind) MM__VG_TELL(what, p, size);
 }
 
+/* A caller's bug, told through the heap's own log; then as MM_ASSERT. */
 MM__COLD void mm__bug(mm__heap *h, const char *format, ...) MM__PRINTF(2, 3);
 
 MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
@@ -4507,7 +4508,7 @@ MM__PRIVATE size_t mm__huge_shift(const mm__arena *arena)
 }
 
 MM__NOINLINE mm_block_kind mm__kind_of(const mm__heap *h, const mm__arena *arena,
-                                      const mm__bpool *pool, size_t i)
+                                       const mm__bpool *pool, size_t i)
 {
     if (arena->head.kind == MM__KIND_HUGE) return arena->block_kind;
     if (pool->cache) return (mm_block_kind)h->klass[pool->cache].kind;
@@ -6322,7 +6323,7 @@ MM__COLD void mm__count_outside(mm__heap *h, mm__trial *t, void *child, uint8_t 
 MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
                              void *child, void *holder)
 {
-    uint8_t value = *byte, n = (uint8_t)(value + (256 - low));
+    uint8_t value = *byte, n = (uint8_t)(value - low);
     if (MM__LIKELY(n < MM__SATURATED))
         *byte = (uint8_t)(value + 1);
     else if (n == MM__SATURATED)
@@ -6519,7 +6520,7 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
    Objects that were held from outside when a trial last looked at them, and have not
    lost a reference since. An old trial takes them for held, marks what they lead to
    (reach), and does not count that. References to the roots are counted apart: they
-   tell whether each is held still (prove); else the trial starts again without roots.
+   tell whether each is held still; if one is not, the trial starts again without roots.
 
    Nothing depends on how much is reached: it is outside of the trial, as all that is
    live from the start, and what it refers to is held from outside. */
@@ -6560,7 +6561,7 @@ MM__RARE MM__PRIVATE void mm__trial_again(mm__heap *h, mm__trial *t)
 {
     mm__excess_clear(h, &h->gc.excess[0]);
     t->members = t->outside = t->outer_count = t->roots = 0;
-    t->rootless = true;
+    t->rootless = t->again = true;
     if (h->gc.root_pause < 63) h->gc.root_pause = h->gc.root_pause * 2 + 1;
     h->gc.root_wait = h->gc.root_pause;
     t->phase = MM__UNQUIET;
@@ -7303,7 +7304,7 @@ MM__RARE MM__NOINLINE void mm__root_lost(void *object)
 {
     uint32_t  i = mm__index_in(mm__A(object), object);
     uint64_t *word = &mm__table(mm__pool_at(mm__A(object), object), MM__HELD)[i / 64];
-    if (!(*word >> (i & 63) & 1)) return;
+    if (!mm__is_root(object)) return;
     *word &= ~(UINT64_C(1) << (i & 63));
     *mm__byte(object) = 0;
 }
@@ -7407,10 +7408,8 @@ MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool 
     uint64_t *held = &mm__table(pool, MM__HELD)[w];
     uint64_t  frozen = mask & mm__table(pool, MM__FROZEN)[w];
     *held &= mask & ~(young | frozen | *suspect);
-    if (t->rootless) {
-        *held = 0;
-        mm__bytes_set(bytes, t->sliced ? mask & ~young : mask, 0);
-    }
+    if (t->rootless) *held = 0;
+    if (t->again) mm__bytes_set(bytes, t->sliced ? mask & ~young : mask, 0);
     t->roots += mm__popcount(*held);
     mm__bytes_set(bytes, *held | frozen, MM__LIVE);
     rest = *suspect & mask & ~(black ? young : 0);
@@ -11488,8 +11487,10 @@ MM__RARE MM__PRIVATE void mm__heap_unmap(mm__heap *h)
     mm__stack_free(h, &h->gc.young.marks);
     mm__stack_free(h, &h->gc.old.large);
     MM__ROOT_REGION_END(h, size);
-    if (desc.buffer) mm__vg(h, MM__VG_UNDEFINED, desc.buffer, desc.buffer_size);
-    if (desc.buffer) return;
+    if (desc.buffer) {
+        mm__vg(h, MM__VG_UNDEFINED, desc.buffer, desc.buffer_size);
+        return;
+    }
     if (desc.unmap)
         desc.unmap(h, size, desc.user);
     else
