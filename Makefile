@@ -74,8 +74,8 @@ style: setup ## width, function lengths and anchors of memmgr.h
 sanitize: ## suites, vectors and examples under AddressSanitizer and UBSan
 	$(call variant,asan-$(notdir $(firstword $(CC))),sanitize-run CFLAGS="$(SANITIZERS)")
 
-small: ## suites, vectors and examples in the small profile (MEMMGR_SMALL)
-	$(call variant,small,variant-run DEFS="$(DEFS) -DMEMMGR_SMALL=1")
+small: ## suites, vectors and examples in the small profile (MEMMGR_SMALL), without SSE2
+	$(call variant,small,variant-run DEFS="$(DEFS) -DMEMMGR_SMALL=1 -U__SSE2__")
 
 stress: ## suites with all invariants checked, collecting at every allocation
 	$(call variant,stress,stress-run DEFS="$(DEFS) -DMEMMGR_CHECK=3")

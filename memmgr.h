@@ -1651,6 +1651,10 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #include <unistd.h>
 #endif
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #if defined(__GNUC__)
 #define MM__PRIVATE static __attribute__((unused))
 #define MM__RARE __attribute__((cold)) /* small rather than fast */
@@ -6157,34 +6161,44 @@ MM__PRIVATE uint64_t mm__byte_swap(uint64_t x)
     return x << 32 | x >> 32;
 }
 
-/* Bit i: byte i is not `value`. */
-MM__NOINLINE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
+/* Bit i: byte i, with the bits of `with` set, is not `value`. */
+MM__ALWAYS_INLINE uint64_t mm__bytes_unlike(const uint8_t *bytes, uint8_t with,
+                                            uint8_t value)
 {
-    const uint64_t low7 = UINT64_C(0x7F7F7F7F7F7F7F7F);
-    const uint64_t none = value * UINT64_C(0x0101010101010101);
     uint64_t mask = 0;
+#if defined(__SSE2__)
+    const __m128i w = _mm_set1_epi8((char)with), v = _mm_set1_epi8((char)value);
+    for (unsigned i = 4; i--;) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(bytes + i * 16));
+        x = _mm_cmpeq_epi8(_mm_or_si128(x, w), v);
+        mask = mask << 16 | (unsigned)_mm_movemask_epi8(x);
+    }
+    return ~mask;
+#else
+    const uint64_t ones = UINT64_C(0x0101010101010101), low7 = ones * 0x7F;
     for (unsigned i = 0; i < 8; i++) {
         uint64_t x;
         memcpy(&x, bytes + i * 8, 8);
-        x ^= none; /* a byte that is not zero: its high bit, then all eight in a row */
-        if (x == 0) continue;
-        x = (((x & low7) + low7) | x) >> 7 & UINT64_C(0x0101010101010101);
+        x = (x | ones * with) ^ ones * value;
+        if (x == 0) continue; /* else a byte that is not zero: its high bit, then eight
+                                 of those in a row */
+        x = (((x & low7) + low7) | x) >> 7 & ones;
         if (!MM__LITTLE_ENDIAN) x = mm__byte_swap(x);
         mask |= (x * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
     }
     return mask;
+#endif
 }
 
+MM__NOINLINE uint64_t mm__bytes_other(const uint8_t *bytes, uint8_t value)
+{
+    return mm__bytes_unlike(bytes, 0, value);
+}
+
+/* Neither live nor reached. */
 MM__NOINLINE uint64_t mm__not_live(const uint8_t *bytes)
 {
-    uint64_t x, all = UINT64_C(0x7F7F7F7F7F7F7F7F), mask = all;
-    for (unsigned i = 0; i < 8; i++) {
-        memcpy(&x, bytes + i * 8, 8);
-        mask &= x;
-    }
-    if (mask == all) return 0; /* most often, all are live */
-    mask = mm__bytes_other(bytes, MM__LIVE);
-    return mask & mm__bytes_other(bytes, MM__REACHED);
+    return mm__bytes_unlike(bytes, MM__LIVE ^ MM__REACHED, MM__LIVE);
 }
 
 /* -- walking a set, a word at a time, from the trial's cursor -- */
