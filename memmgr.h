@@ -6810,7 +6810,10 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
     uint64_t held = 0;
     mm__refs refs = {NULL, NULL, 0};
     const uint32_t *at;
-    if (t->roots && (mask = mm__mark_mask(t, pool, w, mask)) == 0) return;
+    if (t->roots && (mask = mm__mark_mask(t, pool, w, mask)) == 0) {
+        mm__mark_from(t, object + (mm__popcount(mm__valid_bits(pool, w)) - 1) * size);
+        return;
+    }
     mm__mark_from(t, object);
     for (; mask; mask >>= 1, object += size, byte++) {
         if (MM__UNLIKELY(!(mask & 1))) {

@@ -2003,6 +2003,36 @@ static void root_moves_into_what_it_holds(void **state)
         }
 }
 
+/* What the walk has passed may lead to what it has passed over, as it was not reached:
+   the last object, which holds the root. */
+static void root_held_by_what_was_passed_over(void **state)
+{
+    int sliced;
+    (void)state;
+    for (sliced = 0; sliced < 2; sliced++) {
+        mm_heap *heap = gt_heap();
+        Plain *other = plain_ring(heap, 2, 0), *back = mm_new(heap, Plain);
+        Plain *root = mm_new(heap, Plain), *list = plain_list(heap, 300);
+        Plain *last = mm_new(heap, Plain);
+        root->a = back;
+        back->a = last;
+        back->b = list;
+        mm_gc_collect(heap, 2);
+        lose(root);
+        mm_gc_collect(heap, 2);
+        lose(other);
+        mm_set_steal(&last->b, root);
+        if (sliced)
+            gt_step_to_end(heap, 0);
+        else
+            assert_int_equal(mm_gc_collect(heap, 2), 303);
+        assert_int_equal(gt_objects(heap), 2);
+        mm_decref(other);
+        mm_gc_collect(heap, 2);
+        gt_close(heap);
+    }
+}
+
 /* A root is let go after so many slices, by cycle or by count; its memory is used
    again at once. */
 static void roots_die_between_slices(void **state)
@@ -2773,6 +2803,7 @@ int main(void)
         CLOSURES(block_used_twice_between_slices),
         cmocka_unit_test(roots_save_a_pass),
         cmocka_unit_test(root_moves_into_what_it_holds),
+        cmocka_unit_test(root_held_by_what_was_passed_over),
         cmocka_unit_test(roots_die_between_slices),
         cmocka_unit_test(roots_many_and_large),
         cmocka_unit_test(old_structures_are_found_by_closures),
