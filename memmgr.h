@@ -2700,6 +2700,11 @@ typedef enum mm__phase {
     MM__RECONDEMN, MM__FOUND, MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
 
+#define MM__FAR 32
+
+/* A reference out of the pool at hand; its byte is on the way from memory. */
+typedef struct mm__far { uint8_t *byte; void *child, *holder; } mm__far;
+
 #define MM__OUTER 8 /* more than a half-made structure of the young has to the old    */
 
 /* One run of the collector's algorithm over one set; see >>gc.impl. */
@@ -2755,6 +2760,8 @@ typedef struct mm__gc {
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
     mm__excess_table excess[3];   /* of low and high trials; of roots             */
+    mm__far  far[MM__FAR];        /* references that wait for mm__far_settle      */
+    size_t   far_count;
     mm__bpool *suspect_pools, *touched_pools;
     size_t    closure_limit;      /* objects that the next closure may look at     */
     uint32_t  closure_pause, closure_wait; /* collections to let pass; and still   */
@@ -5938,6 +5945,7 @@ static mm_type mm__finalizer_type = {
      G7  a pool with a bit in suspect_sum is in the list of suspects; a word of bytes
          that a closure has touched has its bit in touched_sum, its pool in that list
      G8  what is free has no bit in MM__HELD
+     G9  between slices no reference is noted: gc.far_count is 0
    ============================================================================ */
 
 #define MM__SATURATED 125
@@ -6380,20 +6388,6 @@ typedef struct mm__context {
     mm__trial *trial;
 } mm__context;
 
-MM__RARE MM__PRIVATE void mm__count_visit(void *child, void *context)
-{
-    mm__context *c = (mm__context *)context;
-    mm__count_at(c->heap, c->trial, c->trial->low, mm__byte(child), child, NULL);
-}
-
-MM__RARE MM__NOINLINE void mm__count_shaped(mm__heap *h, mm__trial *t, void *object,
-                                   const mm_type *type)
-{
-    mm__context context = {h, t};
-    if (!mm__large_later(h, t, object, type))
-        mm__visit_refs(object, type, mm__count_visit, &context);
-}
-
 /* So many members of a word are not looked at: that is less work, but some. */
 MM__RARE MM__NOINLINE void mm__skipped(mm__trial *t, uint64_t skip)
 {
@@ -6433,14 +6427,57 @@ MM__ALWAYS_INLINE bool mm__count_near(const mm__near *near, uint8_t low, char *s
     return true;
 }
 
-/* The slots of `object` at these offsets. */
-MM__NOINLINE void mm__count_slots(mm__heap *h, mm__trial *t, char *object,
-                                  const uint32_t *at, const uint32_t *end)
+/* -- references out of the pool at hand --
+
+   Their bytes are all over the heap. While a word of objects is looked at they are
+   only noted, and their bytes asked for; all are settled, counted or marked, after it.
+   Keeps G9. */
+
+MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t);
+
+MM__INLINE void mm__far_ref(mm__heap *h, mm__trial *t, void *child, void *holder)
 {
-    do {
+    mm__far *far;
+    if (h->gc.far_count == MM__FAR) mm__far_settle(h, t);
+    far = &h->gc.far[h->gc.far_count++];
+    far->byte = mm__byte(child);
+    far->child = child;
+    far->holder = holder;
+    MM__PREFETCH(far->byte);
+}
+
+/* The slots of `object` at these offsets. */
+MM__NOINLINE void mm__far_slots(mm__heap *h, mm__trial *t, char *object,
+                                const uint32_t *at, const uint32_t *end)
+{
+    for (; at != end; at++) {
         void *child = mm__load(object + *at);
-        if (child) mm__count_at(h, t, t->low, mm__byte(child), child, object);
-    } while (++at != end);
+        if (child) mm__far_ref(h, t, child, object);
+    }
+}
+
+MM__RARE MM__PRIVATE void mm__far_visit(void *child, void *context)
+{
+    mm__context *c = (mm__context *)context;
+    mm__far_ref(c->heap, c->trial, child, NULL);
+}
+
+MM__RARE MM__NOINLINE void mm__far_shaped(mm__heap *h, mm__trial *t, void *object,
+                                          const mm_type *type)
+{
+    mm__context context = {h, t};
+    if (!mm__large_later(h, t, object, type))
+        mm__visit_refs(object, type, mm__far_visit, &context);
+}
+
+MM__PRIVATE void mm__far_object(mm__heap *h, mm__trial *t, char *object)
+{
+    const mm_type  *type = mm__type_at(mm__header_of(object)->type);
+    const uint32_t *at = type->mm__.ref_offsets;
+    if (MM__UNLIKELY(!type->mm__.simple))
+        mm__far_shaped(h, t, object, type);
+    else
+        mm__far_slots(h, t, object, at, at + type->mm__.ref_count);
 }
 
 MM__PRIVATE bool mm__phase_counts(mm__phase phase)
@@ -6461,10 +6498,8 @@ typedef struct mm__refs {
 
 #define MM__REFS_CARE mm__kind(UINT16_MAX, MM__F_DEAD, MM__GC_GONE)
 
-MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
-                                           const mm_type *type);
-
-/* A closure is in no order of address, but within a pool. */
+/* Settled from here on are references that were noted up to this object; what is ahead
+   of it will be walked. A closure is in no order of address, but within a pool. */
 MM__INLINE void mm__mark_from(mm__trial *t, const void *object)
 {
     if (t->set != MM__SET_CLOSURE) t->position = mm__position(object);
@@ -6492,10 +6527,7 @@ MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *re
         return true;
     }
     mm__mark_from(t, object);
-    if (counts)
-        mm__count_shaped(h, t, object, type);
-    else
-        mm__mark_shaped(h, t, object, type);
+    mm__far_shaped(h, t, object, type);
     return false;
 }
 
@@ -6525,8 +6557,9 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
             (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
             (mm__count_near(&near, low, object + *at) && ++at == refs.end)))))
             continue;
-        mm__count_slots(h, t, object, at, refs.end);
+        mm__far_slots(h, t, object, at, refs.end);
     }
+    mm__far_settle(h, t);
 }
 
 /* -- roots --
@@ -6583,77 +6616,60 @@ MM__RARE MM__PRIVATE void mm__trial_again(mm__heap *h, mm__trial *t)
 
 /* -- mark -- */
 
-/* The slots of `object` at these offsets. */
-MM__NOINLINE void mm__mark_slots(mm__heap *h, mm__trial *t, char *object,
-                                 const uint32_t *at, const uint32_t *end)
+/* Reach or mark what the references noted lead to. */
+MM__PRIVATE void mm__far_mark(mm__heap *h, mm__trial *t, size_t n)
 {
     const uint8_t low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
-    size_t net = 0; /* of the balance */
-    for (; at != end; at++) {
-        void    *child = mm__load(object + *at);
-        uint8_t *byte, n;
-        if (child == NULL) continue;
-        byte = mm__byte(child);
-        n = (uint8_t)(*byte - low);
-        net--;
-        if (n <= MM__SATURATED) {
-            *byte = live;
-            net += n;
-            if (mm__position(child) <= t->position)
-                mm__stack_push(h, &t->marks, child);
-        } else if (MM__UNLIKELY(*byte != live) && live == MM__REACHED) {
-            mm__root_ref(h, t, child, byte);
+    size_t net = 0 - n; /* of the balance */
+    for (const mm__far *far = h->gc.far; n--; far++) {
+        uint8_t in = (uint8_t)(*far->byte - low);
+        if (in <= MM__SATURATED) {
+            *far->byte = live;
+            net += in;
+            if (mm__position(far->child) <= t->position)
+                mm__stack_push(h, &t->marks, far->child);
+        } else if (MM__UNLIKELY(*far->byte != live) && live == MM__REACHED) {
+            mm__root_ref(h, t, far->child, far->byte);
         }
     }
     t->balance += net;
 }
 
-MM__RARE MM__PRIVATE void mm__mark_visit(void *child, void *context)
-{
-    mm__context *c = (mm__context *)context;
-    static const uint32_t here = 0;
-    mm__mark_slots(c->heap, c->trial, (char *)&child, &here, &here + 1);
-}
+MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child);
 
-MM__RARE MM__NOINLINE void mm__mark_shaped(mm__heap *h, mm__trial *t, void *object,
-                                  const mm_type *type)
+MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t)
 {
-    mm__context context = {h, t};
-    if (!mm__large_later(h, t, object, type))
-        mm__visit_refs(object, type, mm__mark_visit, &context);
+    size_t n = h->gc.far_count;
+    h->gc.far_count = 0;
+    if (n == 0) return;
+    if (!mm__phase_counts(t->phase)) {
+        mm__far_mark(h, t, n);
+        return;
+    }
+    for (const mm__far *far = h->gc.far; n--; far++)
+        if (t->set == MM__SET_CLOSURE && t->phase == MM__COUNT)
+            mm__closure_far(h, t, far->child);
+        else
+            mm__count_at(h, t, t->low, far->byte, far->child, far->holder);
 }
-
-MM__PRIVATE void mm__mark_object(mm__heap *h, mm__trial *t, char *object,
-                                 const mm_type *type)
-{
-    const uint32_t *at = type->mm__.ref_offsets;
-    if (MM__UNLIKELY(!type->mm__.simple))
-        mm__mark_shaped(h, t, object, type);
-    else if (type->mm__.ref_count)
-        mm__mark_slots(h, t, object, at, at + type->mm__.ref_count);
-}
-
-MM__PRIVATE void mm__closure_visit(void *child, void *context);
 
 /* A part of part_of. False: there is more of it. */
 MM__RARE MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 {
     const mm_type *type = mm_type_of(t->part_of);
     mm__context    context = {h, t};
-    mm_visit_fn visit = mm__phase_counts(t->phase) ? mm__count_visit : mm__mark_visit;
     size_t      n, end;
     char       *at;
-    if (t->set == MM__SET_CLOSURE && t->phase == MM__COUNT) visit = mm__closure_visit;
     if (mm__header_of(t->part_of)->gc & MM__GC_GONE) return true;
     if (t->part_slot >= type->mm__.all_count) {
-        if (type->traverse) type->traverse(t->part_of, visit, &context);
+        if (type->traverse) type->traverse(t->part_of, mm__far_visit, &context);
         return true;
     }
     at = mm__slot_refs(t->part_of, &type->mm__.all_slots[t->part_slot], &n);
     end = t->part_index + MM__PART < n ? t->part_index + MM__PART : n;
     for (; t->part_index < end; t->part_index++) {
         void *child = mm__load(at + t->part_index * sizeof(void *));
-        if (child) visit(child, &context);
+        if (child) mm__far_visit(child, &context);
     }
     if (t->part_index >= n) t->part_slot++, t->part_index = 0;
     return false;
@@ -6663,7 +6679,9 @@ MM__RARE MM__PRIVATE bool mm__large_part(mm__heap *h, mm__trial *t)
 MM__RARE MM__PRIVATE bool mm__large_pending(mm__heap *h, mm__trial *t)
 {
     while (t->part_of) {
-        if (mm__large_part(h, t)) {
+        bool all = mm__large_part(h, t);
+        mm__far_settle(h, t);
+        if (all) {
             t->part_of = mm__stack_pop(h, &t->large);
             t->part_slot = t->part_index = 0;
         }
@@ -6683,11 +6701,12 @@ MM__COLD void mm__count_short(mm__heap *h, const void *object, uint64_t n)
 MM__ALWAYS_INLINE bool mm__held(mm__heap *h, const mm__trial *t, const void *object,
                             uint8_t byte)
 {
-    uint32_t rc = (uint32_t)mm__count(mm__header_of(object));
-    uint64_t n = (uint8_t)(byte - t->low);
-    if (MM__UNLIKELY(n == MM__SATURATED)) n += mm__excess_of(h, t, object);
-    if (rc == n) return false;
-    if (MM__UNLIKELY(rc < n) && h->debug) mm__count_short(h, object, n);
+    const mm_header *header = mm__header_of(object);
+    uint32_t n = (uint8_t)(byte - t->low), more;
+    if (MM__UNLIKELY(n == MM__SATURATED)) n += (uint32_t)mm__excess_of(h, t, object);
+    more = header->rc - n;
+    if (more == 0 || more == mm__quiet_part(header)) return false;
+    if (h->debug && mm_refcount(object) < n) mm__count_short(h, object, n);
     return true;
 }
 
@@ -6711,20 +6730,20 @@ MM__INLINE char *mm__ahead_next(mm__heap *h, mm__trial *t, mm__ahead *ahead)
 
 MM__INLINE void mm__ahead_stop(mm__heap *h, mm__trial *t, mm__ahead *ahead)
 {
+    mm__far_settle(h, t);
     while (ahead->n)
         mm__stack_push(h, &t->marks,
                        ahead->object[(ahead->first + --ahead->n) % MM__PREFETCHED]);
 }
 
-/* Mark what the stack holds. False: out of budget. */
+/* Mark from what the stack holds; more may wait there after. False: out of budget. */
 MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
     mm__ahead ahead = {{NULL}, 0, 0};
     char     *object;
     size_t    looked = 0;
     while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
-        if (!(mm__header_of(object)->gc & MM__GC_GONE))
-            mm__mark_object(h, t, object, mm__type_at(mm__header_of(object)->type));
+        if (!(mm__header_of(object)->gc & MM__GC_GONE)) mm__far_object(h, t, object);
         if (++looked % 16 == 0 && mm__out_of_budget(t, 16)) break;
     }
     t->visits += looked % 16;
@@ -6814,7 +6833,6 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
         mm__mark_from(t, object + (mm__popcount(mm__valid_bits(pool, w)) - 1) * size);
         return;
     }
-    mm__mark_from(t, object);
     for (; mask; mask >>= 1, object += size, byte++) {
         if (MM__UNLIKELY(!(mask & 1))) {
             unsigned gap = mm__ctz(mask);
@@ -6843,7 +6861,7 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
             (mm__mark_near(&near, low, live, &net, object, *at) && ++at == refs.end)))))
             continue;
         mm__mark_from(t, object);
-        mm__mark_slots(h, t, object, at, refs.end);
+        mm__far_slots(h, t, object, at, refs.end);
     }
     if (held) {
         t->rescued = true;
@@ -6851,6 +6869,7 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
     }
     t->balance += net;
     mm__mark_from(t, object - size);
+    mm__far_settle(h, t);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
 }
 
@@ -7568,21 +7587,13 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
     mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
 }
 
-MM__RARE MM__PRIVATE void mm__closure_visit(void *child, void *context)
-{
-    mm__context *c = (mm__context *)context;
-    mm__closure_far(c->heap, c->trial, child);
-}
-
 /* What a member refers to, `near` being at its pool. */
 MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                   const mm__near *near, char *object)
 {
     const mm_type *type = mm__type_at(mm__header_of(object)->type);
-    mm__context    context = {h, t};
     if (!type->mm__.simple) {
-        if (!mm__large_later(h, t, object, type))
-            mm__visit_refs(object, type, mm__closure_visit, &context);
+        mm__far_shaped(h, t, object, type);
         return;
     }
     for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
@@ -7843,7 +7854,9 @@ MM__RARE MM__PRIVATE bool mm__phase_run(mm__heap *h, mm__trial *t)
 MM__RARE MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
 {
     while (t->phase <= MM__RESET && t->phase != t->stop) {
-        if (!mm__phase_empty(h, t, t->phase) && !mm__phase_run(h, t)) return false;
+        bool done = mm__phase_empty(h, t, t->phase) || mm__phase_run(h, t);
+        MM__INVARIANT(h->gc.far_count == 0);
+        if (!done) return false;
         t->phase = (mm__phase)(t->phase + 1);
         if (t->phase == MM__VERIFY_RESET && t->trash == 0) t->phase = MM__RESET;
         if (t->phase == MM__MARK && t->roots && !mm__roots_hold(h))

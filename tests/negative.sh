@@ -98,13 +98,13 @@ control birth-barrier '/^MM__PRIVATE void mm__blocks_left_pool(/,/^}/s/= MM__LIV
 control recheck '/void mm__recondemn_word(/,/^}/s/live = mask & ~mm__not_live(bytes)/live = 0/'
 control weaken 's/case MM__WEAKEN: case MM__CALL: return !t->weak;/case MM__WEAKEN: case MM__CALL: return true;/'
 control finalize-once '/^MM__PRIVATE void mm__finalize_trash(/,/^}/s/.*|= MM__F_FINALIZED;//'
-control large-counts '/^MM__ALWAYS_INLINE bool mm__held(/,/^}/s/.*+= mm__excess_of(h, t, object);//'
+control large-counts '/^MM__ALWAYS_INLINE bool mm__held(/,/^}/s/.*mm__excess_of(h, t, object);//'
 control suspects '/^MM__PRIVATE void mm__suspect_old(/,/^}/s/h->gc.suspects++;/(void)0;/'
 control closure-quiet '/^MM__PRIVATE bool mm__closure_unquiet(/,/^}/s/mm__unquiet(header);//'
 control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, pool, x, object, 0)/closure_add(h, t, pool, x, object, 1)/'
 
 control roots-proof '/^MM__RARE MM__PRIVATE bool mm__roots_hold(/,/^}/s/return hold;/return hold || true;/'
-control mark-behind '/^MM__PRIVATE void mm__mark_word(/,/mm__mark_slots/s/^        mm__mark_from(t, object);//'
+control mark-behind '/^MM__PRIVATE void mm__far_mark(/,/^}/s/mm__stack_push(h, &t->marks, far->child);/;/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -2100,6 +2100,42 @@ static void roots_many_and_large(void **state)
     gt_close(heap);
 }
 
+/* References to what the walk has passed, more of them within one word of objects than
+   are noted before they are settled; what they lead to must be marked from there. */
+static void many_references_to_what_is_behind(void **state)
+{
+    enum { N = 40 };
+    mm_heap *heap = gt_heap();
+    Plain *behind[N], *held[N / 2];
+    Tail *tail[N + 1]; /* the last one holds the others */
+    int i;
+    (void)state;
+    for (i = 0; i < N; i++) behind[i] = mm_new(heap, Plain);
+    for (i = 0; i < N / 2; i++) {
+        held[i] = mm_new(heap, Plain);
+        held[i]->a = behind[2 * i];
+        held[i]->b = behind[2 * i + 1];
+    }
+    for (i = 0; i < N; i++) behind[i]->a = mm_new(heap, Plain);
+    for (i = 0; i <= N; i++) {
+        tail[i] = mm_new_extra(heap, Tail, N * sizeof(void *));
+        tail[i]->count = N;
+    }
+    for (i = 0; i < N; i++) {
+        tail[i]->items[0] = mm_new(heap, Plain);
+        tail[N]->items[i] = tail[i];
+    }
+    for (i = 0; i < 6; i++) {
+        assert_int_equal(i % 2 ? mm_gc_collect(heap, i / 2) : 0, 0);
+        gt_step_to_end(heap, 1);
+        assert_int_equal(gt_objects(heap), N * 2 + N / 2 + N * 2 + 1);
+    }
+    for (i = 0; i < N / 2; i++) mm_decref(held[i]);
+    mm_decref(tail[N]);
+    assert_int_equal(gt_objects(heap), 0);
+    gt_close(heap);
+}
+
 /* Live old objects lose references all the time. */
 static void closures_that_find_nothing_are_rare_and_small(void **state)
 {
@@ -2806,6 +2842,7 @@ int main(void)
         cmocka_unit_test(root_held_by_what_was_passed_over),
         cmocka_unit_test(roots_die_between_slices),
         cmocka_unit_test(roots_many_and_large),
+        cmocka_unit_test(many_references_to_what_is_behind),
         cmocka_unit_test(old_structures_are_found_by_closures),
         cmocka_unit_test(young_objects_that_lost_nothing_are_not_looked_at),
         cmocka_unit_test(closures_that_find_nothing_are_rare_and_small),
