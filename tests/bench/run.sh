@@ -4,7 +4,8 @@
 #
 #   ROOM=heap        one room: heap gc weak intern whole (default: all)
 #   RUNS=5           rounds; in each every program runs once per pattern, in turn, so
-#                    that a slow minute of the machine hits all alike
+#                    that a slow minute of the machine hits all alike; and each time in
+#                    another order, as a process gets warm or cold memory from the last
 #   SKIP="php nim"   peers to leave out
 #   QUICK=1          small counts and one round: does everything build and run?
 #   BENCH_CFLAGS     default -O2 -DNDEBUG; BENCH_CPU the core to run on (default 1)
@@ -191,13 +192,33 @@ build_intern() {
 
 # ------------------------------------------------------------------- the schedule
 
-# job ROOM PEER COMMAND...: one line of the schedule, if the program exists. Jobs of
-# one pattern stand together, so that peers alternate.
+# job ROOM PEER COMMAND...: one line of the schedule, if the program exists: its number,
+# $pattern, ROOM, PEER, COMMAND. Jobs of one pattern stand together: peers alternate.
+jobs=0
 job() {
     room=$1 peer=$2
     shift 2
     case $1 in "$out"/*) [ -x "$1" ] || return 0 ;; esac
-    printf '%s\t%s\t%s\n' "$room" "$peer" "$*" >>"$out/jobs"
+    jobs=$((jobs + 1))
+    printf '%s\t%s\t%s\t%s\t%s\n' "$jobs" "$pattern" "$room" "$peer" "$*" >>"$out/jobs"
+}
+
+# shuffled ROUND: the schedule, the jobs of each pattern in an order of the round's own.
+shuffled() {
+    awk -F '\t' -v round="$1" '
+        function put(    i, k, line) {
+            for (i = n; i > 0; i--) {
+                k = 1 + int(rand() * i)
+                line = lines[k]
+                lines[k] = lines[i]
+                print line
+            }
+            n = 0
+        }
+        BEGIN { srand(round) }
+        $3 " " $2 != last { put(); last = $3 " " $2 }
+        { lines[++n] = $0 }
+        END { put() }' "$out/jobs"
 }
 
 schedule_heap() {
@@ -212,6 +233,7 @@ schedule_heap() {
         job heap hand+stack "$out/heap-hand" $pattern
     done
     # Huge pages asked for: ours by its description, peers by their own settings.
+    pattern=huge
     job heap ours "$out/heap-ours" bulk huge
     job heap glibc+thp env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 \
         "$out/heap-glibc" bulk huge
@@ -224,12 +246,14 @@ schedule_heap() {
     fi
     schedule_floor heap pool own_48_pair
     schedule_floor heap region bump_pointer
+    pattern=object
     for peer in ours cpython gobject; do job heap $peer "$out/object-$peer"; done
     schedule_floor heap count bare
 }
 
 # schedule_floor ROOM PATTERN NAME: ours against its hand-written counterpart.
 schedule_floor() {
+    pattern=$2
     job "$1" ours "$out/floor" "$2" ours
     job "$1" "$3" "$out/floor" "$2" floor
 }
@@ -255,6 +279,7 @@ schedule_gc() {
 # By hand: what interrupts alone do to slices of this length; a list walked, not freed;
 # references counted, and nothing collected.
 schedule_hand() {
+    pattern=hand
     job gc hand+spin "$out/floor" spin floor
     job gc hand+walk "$out/floor" walk floor
     for pattern in d f; do job gc hand+counts "$out/gc-hand" $pattern; done
@@ -270,6 +295,7 @@ schedule_weak() {
 }
 
 schedule_intern() {
+    pattern=hit
     for peer in ours cpython glib stb_ds; do
         job intern $peer "$out/intern-$peer" hit
     done
@@ -281,8 +307,8 @@ schedule_intern() {
 # The library as a whole is measured by commands, not by a program.
 schedule_whole() {
     has ours || return 0
-    for what in compile size demo; do
-        job whole ours env "CC=$CC" "STB=$STB" "out=$out" sh $bench/whole.sh $what
+    for pattern in compile size demo; do
+        job whole ours env "CC=$CC" "STB=$STB" "out=$out" sh $bench/whole.sh $pattern
     done
 }
 
@@ -296,14 +322,15 @@ if command -v taskset >/dev/null; then
 fi
 if command -v timeout >/dev/null; then pin="timeout 120 $pin"; fi
 
-# Runs one job; its lines go to raw.tsv. One that fails is named and not run again.
+# run_job NUMBER ROOM PEER COMMAND: its lines go to raw.tsv. One that fails is named and
+# not run again.
 run_job() {
-    room=$1 peer=$2 command=$3
+    number=$1 room=$2 peer=$3 command=$4
     if grep -qxF "$peer $command" "$out/failed"; then return 0; fi
     # shellcheck disable=SC2086
     if $pin $command >"$out/lines" 2>"$out/errors" </dev/null; then
-        awk -v room="$room" -v peer="$peer" -v OFS="\t" \
-            'NF == 3 { print room, peer, $1, $2, $3 }' "$out/lines" >>"$out/raw.tsv"
+        awk -v number="$number" -v room="$room" -v peer="$peer" -v OFS="\t" \
+            'NF == 3 { print number, room, peer, $1, $2, $3 }' "$out/lines" >>"$out/runs"
     else
         status=$?
         echo "$peer $command" >>"$out/failed"
@@ -313,20 +340,22 @@ run_job() {
 }
 
 run_all() {
-    : >"$out/raw.tsv"
+    : >"$out/runs"
     : >"$out/failed"
-    total=$(wc -l <"$out/jobs")
     round=1
     while [ "$round" -le "$runs" ]; do
         done=0
-        while IFS=$tab read -r room peer command; do
+        shuffled "$round" >"$out/order"
+        while IFS=$tab read -r number pattern room peer command; do
             done=$((done + 1))
             [ ! -t 2 ] || printf '\rround %s of %s: %s of %s  ' \
-                "$round" "$runs" "$done" "$total" >&2
-            run_job "$room" "$peer" "$command"
-        done <"$out/jobs"
+                "$round" "$runs" "$done" "$jobs" >&2
+            run_job "$number" "$room" "$peer" "$command"
+        done <"$out/order"
         round=$((round + 1))
     done
+    # in the order of the schedule again: that of the rows
+    sort -s -n -k 1,1 "$out/runs" | cut -f 2- >"$out/raw.tsv"
     [ ! -t 2 ] || printf '\r%40s\r' '' >&2
 }
 
