@@ -1659,6 +1659,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__PRIVATE static __attribute__((unused))
 #define MM__RARE __attribute__((cold)) /* small rather than fast */
 #define MM__COLD static __attribute__((unused, noinline, cold))
+#define MM__HOT static __attribute__((unused, hot)) /* although its callers are rare */
 #define MM__NOINLINE static __attribute__((unused, noinline))
 #define MM__OUTLINE __attribute__((noinline)) /* of an API function: not here */
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
@@ -1667,6 +1668,7 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__PRIVATE static
 #define MM__RARE
 #define MM__COLD static
+#define MM__HOT static
 #define MM__NOINLINE static
 #define MM__OUTLINE
 #define MM__PREFETCH(p) ((void)0)
@@ -3394,7 +3396,7 @@ MM__PRIVATE void mm__arena_hide(mm__arena *arena, bool barrier)
     arena->head.hidden = barrier ? MM__F_DEAD | MM__F_TRACKED : MM__F_DEAD;
 }
 
-MM__RARE MM__NOINLINE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
+MM__RARE MM__PRIVATE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
 {
     mm__arena *arena = h->spare[kind];
     if (arena) {
@@ -3851,7 +3853,7 @@ MM__INLINE uint64_t mm__flush_run(const mm__class *k, size_t x, void **slot, siz
 /* Up to MM__SCATTER blocks of one class from all over the heap, one by one; their words
    come from memory side by side first. */
 #define MM__SCATTER 32
-MM__PRIVATE uint64_t mm__flush_few(mm__heap *h, mm__class *k, void **slot, size_t n)
+MM__HOT uint64_t mm__flush_few(mm__heap *h, mm__class *k, void **slot, size_t n)
 {
     mm__bpool *pools[MM__SCATTER];
     uint32_t   index[MM__SCATTER];
@@ -3887,7 +3889,7 @@ MM__PRIVATE uint64_t mm__flush_scattered(mm__heap *h, mm__class *k, void **slot,
 
 /* The blocks from slot[*i] on that share a word of their pool, as the bits of it;
    leaves *i behind them. A block that is there twice ends them. */
-MM__PRIVATE uint64_t mm__flush_gather(const mm__class *k, const mm__bpool *pool,
+MM__HOT uint64_t mm__flush_gather(const mm__class *k, const mm__bpool *pool,
                                       void **slot, size_t *i, size_t n, size_t *w)
 {
     size_t   bytes = (size_t)k->blocks * k->size;
@@ -4066,7 +4068,7 @@ MM__PRIVATE void mm__run_pages_free(mm__heap *h, mm__arena *arena, size_t page,
                        (page + n - 1) / MM__UNIT_PAGES);
 }
 
-MM__RARE MM__NOINLINE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
+MM__RARE MM__PRIVATE void mm__run_free(mm__heap *h, mm__arena *arena, void *p)
 {
     size_t page = ((uintptr_t)p & MM__ARENA_MASK) / MM__PAGE;
     size_t n = arena->run[page] & MM__RUN_PAGES, bit = page % MM__UNIT_PAGES;
@@ -4150,7 +4152,7 @@ MM__PRIVATE void mm__young_unlink(mm__heap *h, mm__bpool *pool)
     mm__A(pool)->young--;
 }
 
-MM__RARE MM__NOINLINE void mm__huge_free(mm__heap *h, mm__arena *arena)
+MM__RARE MM__PRIVATE void mm__huge_free(mm__heap *h, mm__arena *arena)
 {
     size_t size = arena->size;
     if (arena->guarded) mm__os_protect(arena, size, true);
@@ -5452,7 +5454,7 @@ MM__RARE MM__PRIVATE void *mm__dying_pop(mm__heap *h)
 }
 
 /* The finalizer, on a temporary reference. True: somebody kept the object. */
-MM__RARE MM__NOINLINE bool mm__finalize_dying(mm__heap *h, void *object,
+MM__RARE MM__PRIVATE bool mm__finalize_dying(mm__heap *h, void *object,
                                               const mm_type *type)
 {
     mm_header *header = mm__header_of(object);
@@ -6498,6 +6500,12 @@ typedef struct mm__refs {
 
 #define MM__REFS_CARE mm__kind(UINT16_MAX, MM__F_DEAD, MM__GC_GONE)
 
+MM__INLINE bool mm__same_refs(const mm__refs *refs, const void *object)
+{
+    return MM__LIKELY((mm__header_kind(mm__header_of(object)) & MM__REFS_CARE) ==
+                      refs->kind);
+}
+
 /* Settled from here on are references that were noted up to this object; what is ahead
    of it will be walked. A closure is in no order of address, but within a pool. */
 MM__INLINE void mm__mark_from(mm__trial *t, const void *object)
@@ -6548,9 +6556,7 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
             object += gap * size;
         }
         MM__PREFETCH(object + MM__AHEAD);
-        if (MM__UNLIKELY((mm__header_kind(mm__header_of(object)) & MM__REFS_CARE) !=
-                         refs.kind) &&
-            !mm__refs_turn(h, t, &refs, object))
+        if (!mm__same_refs(&refs, object) && !mm__refs_turn(h, t, &refs, object))
             continue;
         at = refs.at; /* three slots, or as many as there are and are near */
         if (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
@@ -6851,9 +6857,7 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
             *byte = MM__LIVE;
             held |= UINT64_C(1) << ((byte - near.bytes) & 63);
         }
-        if (MM__UNLIKELY((mm__header_kind(mm__header_of(object)) & MM__REFS_CARE) !=
-                         refs.kind) &&
-            !mm__refs_turn(h, t, &refs, object))
+        if (!mm__same_refs(&refs, object) && !mm__refs_turn(h, t, &refs, object))
             continue;
         at = refs.at; /* as in mm__count_word */
         if (mm__mark_near(&near, low, live, &net, object, *at) && (++at == refs.end ||
@@ -7587,31 +7591,12 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
     mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
 }
 
-/* What a member refers to, `near` being at its pool. */
-MM__PRIVATE void mm__closure_scan(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                  const mm__near *near, char *object)
-{
-    const mm_type *type = mm__type_at(mm__header_of(object)->type);
-    if (!type->mm__.simple) {
-        mm__far_shaped(h, t, object, type);
-        return;
-    }
-    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void     *child = mm__load(object + type->mm__.ref_offsets[i]);
-        uintptr_t offset = (uintptr_t)child - near->base;
-        if (MM__LIKELY(offset < near->size))
-            mm__closure_ref(h, t, pool, near->bytes + (offset * near->scale >> 40),
-                            child);
-        else if (child)
-            mm__closure_far(h, t, child);
-    }
-}
-
 /* Find and count what the members on the stack lead to. False: out of budget. */
 MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
 {
     mm__ahead  ahead = {{NULL}, 0, 0};
     mm__near   near = {0, 0, 0, NULL};
+    mm__refs   refs = {NULL, NULL, 0};
     mm__bpool *pool = NULL;
     char      *object;
     size_t     looked = 0;
@@ -7622,8 +7607,17 @@ MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
         }
         if (t->members > t->limit) t->cut = true;
         if (!t->cut &&
-            (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED)
-            mm__closure_scan(h, t, pool, &near, object);
+            (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED &&
+            (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
+            for (const uint32_t *at = refs.at; at != refs.end; at++) {
+                void     *child = mm__load(object + *at);
+                uintptr_t offset = (uintptr_t)child - near.base;
+                if (MM__LIKELY(offset < near.size))
+                    mm__closure_ref(h, t, pool,
+                                    near.bytes + (offset * near.scale >> 40), child);
+                else if (child)
+                    mm__closure_far(h, t, child);
+            }
         if (++looked % 16 == 0 && mm__out_of_budget(t, 2 * 16)) break;
     }
     t->visits += looked % 16 * 2; /* they are all over the place: two visits each */
@@ -12090,8 +12084,10 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__COLD
 #undef MM__DEATHS
 #undef MM__DEATH_DEPTH
+#undef MM__FAR
 #undef MM__FEW_SUSPECTS
 #undef MM__ALWAYS_INLINE
+#undef MM__HOT
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
 #undef MM__INVARIANT
