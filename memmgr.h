@@ -1659,7 +1659,8 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__PRIVATE static __attribute__((unused))
 #define MM__RARE __attribute__((cold)) /* small rather than fast */
 #define MM__COLD static __attribute__((unused, noinline, cold))
-#define MM__HOT static __attribute__((unused, hot)) /* although its callers are rare */
+/* Although its callers are rare. */
+#define MM__HOT static __attribute__((unused, noinline, hot))
 #define MM__NOINLINE static __attribute__((unused, noinline))
 #define MM__OUTLINE __attribute__((noinline)) /* of an API function: not here */
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
@@ -3771,7 +3772,7 @@ MM__PRIVATE void mm__note_peak(mm__heap *h, mm__class *k, size_t n)
 }
 
 /* Fill cache `index` and pop a block; NULL: no memory (recorded). */
-MM__NOINLINE void *mm__refill(mm__heap *h, unsigned index)
+MM__HOT void *mm__refill(mm__heap *h, unsigned index)
 {
     mm__class *k = &h->klass[index];
     mm__cache *cache = &h->front.cache[index];
@@ -5689,7 +5690,7 @@ MM__PRIVATE void mm__die_disposed(mm__heap *h, void *object, const mm_type *type
 }
 
 /* A death that others wait for or must hear of, or that takes more than slots. */
-MM__RARE MM__NOINLINE void mm__die_at_length(mm__heap *h, void *object)
+MM__RARE MM__PRIVATE void mm__die_at_length(mm__heap *h, void *object)
 {
     uint32_t mark = h->dying;
     if (h->busy.trial) mm__blacken(h, object);
@@ -6033,18 +6034,24 @@ MM__PRIVATE void mm__stack_push(mm__heap *h, mm__stack *s, void *object)
     s->chunk->item[s->count++] = object;
 }
 
+#define MM__STACK_AHEAD 6 /* what will be popped after so many is fetched by then */
+
 MM__NOINLINE void *mm__stack_pop(mm__heap *h, mm__stack *s)
 {
     mm__stack_chunk *chunk = s->chunk;
+    void           **item;
     if (chunk == NULL) return NULL;
     if (s->count == 0) {
         s->chunk = chunk->below;
         s->count = sizeof chunk->item / sizeof chunk->item[0];
         if (s->spare) mm__give_back(h, s->spare, sizeof *s->spare);
         s->spare = chunk;
-        if (s->chunk == NULL) return NULL;
+        if ((chunk = s->chunk) == NULL) return NULL;
     }
-    return s->chunk->item[--s->count];
+    item = &chunk->item[--s->count];
+    if (s->count >= MM__STACK_AHEAD)
+        MM__PREFETCH(mm__header_of(item[-MM__STACK_AHEAD]));
+    return *item;
 }
 
 MM__RARE MM__PRIVATE void mm__stack_free(mm__heap *h, mm__stack *s)
@@ -6716,44 +6723,17 @@ MM__ALWAYS_INLINE bool mm__held(mm__heap *h, const mm__trial *t, const void *obj
     return true;
 }
 
-#define MM__PREFETCHED 8
-
-/* Objects from the mark stack, fetched ahead. */
-typedef struct mm__ahead { char *object[MM__PREFETCHED]; size_t first, n; } mm__ahead;
-
-MM__INLINE char *mm__ahead_next(mm__heap *h, mm__trial *t, mm__ahead *ahead)
-{
-    char *object;
-    while (ahead->n < MM__PREFETCHED &&
-           (object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
-        MM__PREFETCH(object - sizeof(mm_header));
-        ahead->object[(ahead->first + ahead->n++) % MM__PREFETCHED] = object;
-    }
-    if (ahead->n == 0) return NULL;
-    ahead->n--;
-    return ahead->object[ahead->first++ % MM__PREFETCHED];
-}
-
-MM__INLINE void mm__ahead_stop(mm__heap *h, mm__trial *t, mm__ahead *ahead)
-{
-    mm__far_settle(h, t);
-    while (ahead->n)
-        mm__stack_push(h, &t->marks,
-                       ahead->object[(ahead->first + --ahead->n) % MM__PREFETCHED]);
-}
-
 /* Mark from what the stack holds; more may wait there after. False: out of budget. */
 MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 {
-    mm__ahead ahead = {{NULL}, 0, 0};
-    char     *object;
-    size_t    looked = 0;
-    while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
+    char  *object;
+    size_t looked = 0;
+    while ((object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
         if (!(mm__header_of(object)->gc & MM__GC_GONE)) mm__far_object(h, t, object);
         if (++looked % 16 == 0 && mm__out_of_budget(t, 16)) break;
     }
     t->visits += looked % 16;
-    mm__ahead_stop(h, t, &ahead);
+    mm__far_settle(h, t);
     return object == NULL;
 }
 
@@ -6805,7 +6785,7 @@ MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t pla
 }
 
 /* Members to mark from: to reach, all or none; later, all but the reached. */
-MM__RARE MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
+MM__RARE MM__PRIVATE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
                                              size_t w, uint64_t mask)
 {
     uint64_t skip = mask & ~mm__bytes_other(mm__bytes(pool, w), MM__REACHED);
@@ -7092,7 +7072,7 @@ MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
     }
 }
 
-MM__RARE MM__NOINLINE void mm__clear_shaped(mm__heap *h, mm__trial *t,
+MM__RARE MM__PRIVATE void mm__clear_shaped(mm__heap *h, mm__trial *t,
                                             const mm__near *near, char *object,
                                             const mm_type *type)
 {
@@ -7592,15 +7572,14 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 }
 
 /* Find and count what the members on the stack lead to. False: out of budget. */
-MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
+MM__HOT bool mm__closure_pending(mm__heap *h, mm__trial *t)
 {
-    mm__ahead  ahead = {{NULL}, 0, 0};
     mm__near   near = {0, 0, 0, NULL};
     mm__refs   refs = {NULL, NULL, 0};
     mm__bpool *pool = NULL;
     char      *object;
     size_t     looked = 0;
-    while ((object = mm__ahead_next(h, t, &ahead)) != NULL) {
+    while ((object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
         if ((uintptr_t)object - near.base >= near.size) {
             pool = mm__pool_at(mm__A(object), object);
             near = mm__near_to(pool);
@@ -7621,7 +7600,7 @@ MM__PRIVATE bool mm__closure_pending(mm__heap *h, mm__trial *t)
         if (++looked % 16 == 0 && mm__out_of_budget(t, 2 * 16)) break;
     }
     t->visits += looked % 16 * 2; /* they are all over the place: two visits each */
-    mm__ahead_stop(h, t, &ahead);
+    mm__far_settle(h, t);
     return object == NULL;
 }
 
@@ -12114,7 +12093,6 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__POISON
 #undef MM__POOL_SIZE
 #undef MM__PREFETCH
-#undef MM__PREFETCHED
 #undef MM__PREFETCH_WRITE
 #undef MM__PRIVATE
 #undef MM__RECORD_FREED
@@ -12138,6 +12116,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__SLICE_ALLOCATIONS
 #undef MM__SLICE_VISITS
 #undef MM__SMALL_MAX
+#undef MM__STACK_AHEAD
 #undef MM__STEP_YOUNG
 #undef MM__STR_INLINE
 #undef MM__TYPE_MAX

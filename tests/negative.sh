@@ -91,7 +91,7 @@ control take-barrier '/^MM__INLINE void \*mm__take(/,/^}/s/.*mm__barrier(p);.*//
 control weak-barrier '/^MM__INLINE void \*mm__found(/,/^}/s/mm__arena_of(object)->hidden/MM__F_DEAD/'
 control handle-barrier '/^MM_API void \*mm__handle_slow(/,/^}/s/ || !mm__barrier(place->object)//'
 control decref-barrier '/^MM__PRIVATE void mm__suspect(/,/^}/s/.*mm__blacken(h, object);//'
-control death-barrier '/^MM__RARE MM__NOINLINE void mm__die_at_length(/,/^}/s/.*mm__blacken(h, object);//'
+control death-barrier '/^MM__RARE MM__PRIVATE void mm__die_at_length(/,/^}/s/.*mm__blacken(h, object);//'
 control birth-barrier '/^MM__PRIVATE void mm__blocks_left_pool(/,/^}/s/= MM__LIVE/= 0/'
 
 # What else must not be left out.
