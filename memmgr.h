@@ -2703,7 +2703,7 @@ typedef enum mm__phase {
     MM__RECONDEMN, MM__FOUND, MM__SEAL, MM__CLEAR, MM__DISPOSE, MM__RELEASE, MM__RESET
 } mm__phase;
 
-#define MM__FAR 32
+#define MM__FAR 32 /* references noted before they are settled */
 
 /* A reference out of the pool at hand; its byte is on the way from memory. */
 typedef struct mm__far { uint8_t *byte; void *child, *holder; } mm__far;
@@ -3891,7 +3891,7 @@ MM__PRIVATE uint64_t mm__flush_scattered(mm__heap *h, mm__class *k, void **slot,
 /* The blocks from slot[*i] on that share a word of their pool, as the bits of it;
    leaves *i behind them. A block that is there twice ends them. */
 MM__HOT uint64_t mm__flush_gather(const mm__class *k, const mm__bpool *pool,
-                                      void **slot, size_t *i, size_t n, size_t *w)
+                                  void **slot, size_t *i, size_t n, size_t *w)
 {
     size_t   bytes = (size_t)k->blocks * k->size;
     size_t   x = (size_t)((char *)slot[*i] - pool->blocks) * k->inverse >> 40;
@@ -5456,7 +5456,7 @@ MM__RARE MM__PRIVATE void *mm__dying_pop(mm__heap *h)
 
 /* The finalizer, on a temporary reference. True: somebody kept the object. */
 MM__RARE MM__PRIVATE bool mm__finalize_dying(mm__heap *h, void *object,
-                                              const mm_type *type)
+                                             const mm_type *type)
 {
     mm_header *header = mm__header_of(object);
     header->rc++; /* from none */
@@ -6786,7 +6786,7 @@ MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t pla
 
 /* Members to mark from: to reach, all or none; later, all but the reached. */
 MM__RARE MM__PRIVATE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
-                                             size_t w, uint64_t mask)
+                                            size_t w, uint64_t mask)
 {
     uint64_t skip = mask & ~mm__bytes_other(mm__bytes(pool, w), MM__REACHED);
     if (t->phase == MM__REACH)
@@ -7073,8 +7073,8 @@ MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
 }
 
 MM__RARE MM__PRIVATE void mm__clear_shaped(mm__heap *h, mm__trial *t,
-                                            const mm__near *near, char *object,
-                                            const mm_type *type)
+                                           const mm__near *near, char *object,
+                                           const mm_type *type)
 {
     for (uint32_t i = 0; i < type->mm__.all_count; i++)
         mm__clear_slot(h, t, near, object, &type->mm__.all_slots[i]);
@@ -7589,11 +7589,9 @@ MM__HOT bool mm__closure_pending(mm__heap *h, mm__trial *t)
             (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED &&
             (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
             for (const uint32_t *at = refs.at; at != refs.end; at++) {
-                void     *child = mm__load(object + *at);
-                uintptr_t offset = (uintptr_t)child - near.base;
-                if (MM__LIKELY(offset < near.size))
-                    mm__closure_ref(h, t, pool,
-                                    near.bytes + (offset * near.scale >> 40), child);
+                void *child = mm__load(object + *at);
+                if (MM__LIKELY((uintptr_t)child - near.base < near.size))
+                    mm__closure_ref(h, t, pool, mm__byte_near(&near, child), child);
                 else if (child)
                     mm__closure_far(h, t, child);
             }
