@@ -5370,10 +5370,11 @@ MM__PRIVATE void mm__object_memory_free(mm__heap *h, void *object)
         mm__block_free(h, (char *)object - sizeof(mm_header));
 }
 
-/* A tracked object is gone: generation 0 counts one less, but not less than none. */
-MM__INLINE void mm__credit_back(mm__heap *h)
+/* n tracked objects are gone: generation 0 counts so many less, but not below none. */
+MM__INLINE void mm__credit_back(mm__heap *h, size_t n)
 {
-    h->front.credit += h->front.credit < h->gc.credit_end;
+    int64_t used = h->gc.credit_end - h->front.credit;
+    if (used > 0) h->front.credit += (int64_t)n < used ? (int64_t)n : used;
 }
 
 /* The collector forgets the object; its memory stays. */
@@ -5381,7 +5382,7 @@ MM__RARE MM__PRIVATE void mm__object_retire(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
     if (!(header->flags & MM__F_TRACKED)) return;
-    mm__credit_back(h);
+    mm__credit_back(h, 1);
     if (header->gc & MM__GC_OLD) mm__note_reuse(h, object);
     if (h->busy.collecting || h->busy.trial) mm__trial_forget(h, object);
 }
@@ -5438,6 +5439,7 @@ MM__RARE MM__PRIVATE void mm__dying_push(mm__heap *h, void *object)
     uint32_t *stack = prompt ? &h->dying_prompt : &h->dying;
     uint32_t  granule = (uint32_t)(((uintptr_t)object & MM__ARENA_MASK) >> 4);
     mm__unquiet(header);
+    header->flags |= MM__F_DEAD;
     header->rc = *stack;
     *stack = mm__A(object)->index << MM__LINK_SHIFT | granule;
     h->pending_free++;
@@ -5538,23 +5540,38 @@ MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
            !(header->flags & (MM__F_WEAK | MM__F_POOLED));
 }
 
-/* mm__object_free of a plain object. */
-MM__INLINE void mm__free_plainly(mm__heap *h, void *object)
+/* Whether plain objects may be freed without a look at what is under way. */
+MM__INLINE bool mm__free_is_calm(const mm__heap *h)
+{
+    return h->cached && !h->busy.collecting && !h->busy.trial;
+}
+
+/* mm__object_free of a plain object then, but for the credit. */
+MM__INLINE void mm__free_calmly(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
-    mm__cache *cache = mm__cache_of(&h->front, object);
-    if (MM__UNLIKELY(cache->top == cache->limit || h->busy.collecting ||
-                     h->busy.trial)) {
-        mm__object_free(h, object);
-        return;
-    }
-    if (header->flags & MM__F_TRACKED) mm__credit_back(h);
+    bool       old = header->gc & MM__GC_OLD;
     header->gc |= MM__GC_GONE;
-    if (header->gc & MM__GC_OLD) {
-        if (h->aged_count == MM__AGED) mm__aged_flush(h);
+    if (old) {
+        if (MM__UNLIKELY(h->aged_count == MM__AGED)) mm__aged_flush(h);
         h->aged[h->aged_count++] = header;
     } else {
-        *cache->top++ = header;
+        mm__cache *cache = mm__cache_of(&h->front, header);
+        if (MM__LIKELY(cache->top != cache->limit))
+            *cache->top++ = header;
+        else
+            mm__block_free(h, header);
+    }
+}
+
+/* mm__object_free of a plain object. */
+MM__PRIVATE void mm__free_plainly(mm__heap *h, void *object)
+{
+    if (mm__free_is_calm(h)) {
+        if (mm__header_of(object)->flags & MM__F_TRACKED) mm__credit_back(h, 1);
+        mm__free_calmly(h, object);
+    } else {
+        mm__object_free(h, object);
     }
 }
 
@@ -5564,48 +5581,81 @@ MM__PRIVATE bool mm__linkable(const void *object)
     return !(mm__A(object)->index >> (32 - MM__LINK_SHIFT));
 }
 
-/* D2 for a plain object, as nearly all are. Returns one that died of it, if plain as
-   well: the last; others are on the stacks. */
-MM__INLINE void *mm__die_plainly(mm__heap *h, void *object, const mm_type *type)
+/* The kind of an object of this type at birth. */
+MM__INLINE uint32_t mm__type_kind(const mm_type *type)
 {
-    const uint32_t *offset = type->mm__.ref_offsets;
-    bool  idle = !h->busy.trial;
-    void *next = NULL;
-    for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-        void      *child = mm__load((char *)object + offset[i]);
-        mm_header *header;
+    mm_header header;
+    memcpy(&header, &type->mm__.header, sizeof header);
+    return mm__header_kind(&header);
+}
+
+/* An object lost a reference: whether that was the last, and it dies plainly. */
+MM__NOINLINE bool mm__dies_plainly(const mm__heap *h, const mm_header *header)
+{
+    return mm__count(header) == 0 && !h->busy.trial &&
+           !(header->flags & (MM__F_DEAD | MM__F_TRASH)) &&
+           mm__plain(header, mm__type_at(header->type));
+}
+
+/* D2 for the slots of a plain object, as nearly all are. Returns one that died of it, if
+   plain as well: the last; others are on the stacks. What is of this `kind` is plain. */
+MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *at,
+                                  const uint32_t *end, uint32_t kind)
+{
+    char *next = NULL;
+    for (; at != end; at++) {
+        char      *child = (char *)mm__load(object + *at);
+        mm_header *header = mm__header_of(child);
         if (child == NULL) continue;
-        mm__store((char *)object + offset[i], NULL);
-        header = mm__header_of(child);
+        mm__store(object + *at, NULL);
         if ((int32_t)--header->rc > MM__RC_QUIET) continue;
-        if (mm__count(header) == 0 && idle &&
-            !(header->flags & (MM__F_DEAD | MM__F_TRASH)) &&
-            mm__plain(header, mm__type_near(header, type))) {
-            header->flags |= MM__F_DEAD;
+        if ((header->rc == 0 &&
+             (mm__header_kind(header) & ~mm__kind(0, 0, MM__GC_OLD)) == kind) ||
+            mm__dies_plainly(h, header)) {
             if (next) mm__dying_push(h, next);
             next = child;
         } else {
             mm__decref_slow(child);
         }
     }
-    mm__free_plainly(h, object);
     return next;
 }
 
-/* A plain object dies, and one after the other what it alone held. */
+/* A plain object dies, and one after the other what it alone held, as long as that is of
+   its type. Returns what is not, and is to die next. */
+MM__HOT char *mm__die_alike(mm__heap *h, char *object, const mm_type *type)
+{
+    const uint32_t *at = type->mm__.ref_offsets, *end = at + type->mm__.ref_count;
+    const bool      calm = mm__free_is_calm(h);
+    const uint32_t  kind = calm ? mm__type_kind(type) : 0;
+    const size_t    budget = h->dying_budget;
+    size_t more = 0; /* besides the first */
+    for (char *next;; more++, object = next) {
+        next = mm__drop_plainly(h, object, at, end, kind);
+        if (MM__LIKELY(calm))
+            mm__free_calmly(h, object);
+        else
+            mm__object_free(h, object);
+        object = NULL;
+        if (next == NULL) break;
+        if (MM__UNLIKELY(more >= budget || h->dying_prompt) && mm__linkable(next)) {
+            mm__dying_push(h, next);
+            break;
+        }
+        object = next;
+        if (mm__header_of(next)->type != type->mm__.id) break;
+    }
+    h->dying_budget = more < budget ? budget - more : 0;
+    if (calm && type->mm__.tracked) mm__credit_back(h, more + 1);
+    return object;
+}
+
 MM__PRIVATE void mm__die_chain(mm__heap *h, void *object, const mm_type *type)
 {
     bool deferring = h->busy.deferring;
     h->busy.deferring = true;
-    while ((object = mm__die_plainly(h, object, type)) != NULL) {
-        type = mm__type_near(mm__header_of(object), type);
-        if (h->dying_budget && !h->dying_prompt) {
-            h->dying_budget--;
-        } else if (mm__linkable(object)) {
-            mm__dying_push(h, object);
-            break;
-        }
-    }
+    while ((object = mm__die_alike(h, (char *)object, type)) != NULL)
+        type = mm__type_at(mm__header_of(object)->type);
     h->busy.deferring = deferring;
 }
 
@@ -5723,11 +5773,8 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
         return;
     }
     h->dying_budget = MM__DEATHS;
-    if (MM__LIKELY(!type->dispose)) { /* most die alone: no call for a chain */
-        h->busy.deferring = true;
-        object = mm__die_plainly(h, object, type);
-        h->busy.deferring = false;
-        if (object) mm__die_chain(h, object, mm__type_at(mm__header_of(object)->type));
+    if (MM__LIKELY(!type->dispose)) {
+        mm__die_chain(h, object, type);
     } else {
         mm__die_disposed(h, object, type);
     }
@@ -5776,7 +5823,7 @@ MM__INLINE bool mm__die_at_once(mm__heap *h, void *object)
     cache = mm__cache_of(&h->front, object);
     top = cache->top;
     if (MM__UNLIKELY(top == cache->limit)) return false;
-    if (kind & mm__kind(0, MM__F_TRACKED, 0)) mm__credit_back(h);
+    if (kind & mm__kind(0, MM__F_TRACKED, 0)) mm__credit_back(h, 1);
     mm__header_set_kind(header, kind | mm__kind(0, MM__F_DEAD, MM__GC_GONE));
     *top = header;
     cache->top = top + 1;
