@@ -5344,6 +5344,24 @@ MM__INLINE uint32_t mm__kind(uint16_t type, uint8_t flags, uint8_t gc)
     return mm__header_kind(&header);
 }
 
+/* A header as one number. */
+MM__INLINE uint64_t mm__whole_header(uint32_t rc, uint32_t kind)
+{
+    uint64_t whole;
+    memcpy(&whole, &rc, sizeof rc);
+    memcpy((char *)&whole + sizeof rc, &kind, sizeof kind);
+    return whole;
+}
+
+/* Whether that, as far as `care` asks, is `whole` with n references. */
+MM__INLINE bool mm__header_is(const mm_header *header, uint64_t care, uint64_t whole,
+                              uint32_t n)
+{
+    uint64_t seen;
+    memcpy(&seen, header, sizeof seen);
+    return (seen & care) == whole + mm__whole_header(n, 0);
+}
+
 /* -- memory of objects -- */
 
 /* Its block was old, or is large: what the next object there must be told. */
@@ -6548,7 +6566,8 @@ MM__NOINLINE uint64_t mm__position(const void *object)
 
 /* What objects of the kind at hand refer to. */
 typedef struct mm__refs {
-    const uint32_t *at, *end;
+    const uint32_t *at;
+    uint32_t count, first, second, third; /* the latter as far as there are so many */
     uint32_t kind; /* 0: of none, look at each */
 } mm__refs;
 
@@ -6568,7 +6587,7 @@ MM__INLINE void mm__mark_from(mm__trial *t, const void *object)
 }
 
 /* Another kind of object. False: it has been dealt with, or must not be looked at. */
-MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
+MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
                                          void *object)
 {
     const mm_header *header = mm__header_of(object);
@@ -6584,7 +6603,10 @@ MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *re
     if (type->mm__.simple) {
         if (type->mm__.ref_count == 0) return false;
         refs->at = type->mm__.ref_offsets;
-        refs->end = refs->at + type->mm__.ref_count;
+        refs->count = type->mm__.ref_count;
+        refs->first = refs->at[0];
+        if (refs->count > 1) refs->second = refs->at[1];
+        if (refs->count > 2) refs->third = refs->at[2];
         if (!dead) refs->kind = mm__kind(type->mm__.id, 0, 0);
         return true;
     }
@@ -6593,15 +6615,14 @@ MM__RARE MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *re
     return false;
 }
 
-MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+MM__HOT void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                 uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     char    *object = (char *)mm__object_at(h, pool, w * 64);
-    size_t   size = pool->size;
+    size_t   size = pool->size, done;
     const uint8_t low = t->low;
-    mm__refs refs = {NULL, NULL, 0};
-    const uint32_t *at;
+    mm__refs refs = {NULL, 0, 0, 0, 0, 0}, turned = refs;
     mask = mm__count_mask(t, pool, w, mask);
     for (; mask; mask >>= 1, object += size) {
         if (MM__UNLIKELY(!(mask & 1))) {
@@ -6610,14 +6631,25 @@ MM__PRIVATE void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size
             object += gap * size;
         }
         MM__PREFETCH(object + MM__AHEAD);
-        if (!mm__same_refs(&refs, object) && !mm__refs_turn(h, t, &refs, object))
-            continue;
-        at = refs.at; /* three slots, or as many as there are and are near */
-        if (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
-            (mm__count_near(&near, low, object + *at) && (++at == refs.end ||
-            (mm__count_near(&near, low, object + *at) && ++at == refs.end)))))
-            continue;
-        mm__far_slots(h, t, object, at, refs.end);
+        if (!mm__same_refs(&refs, object)) {
+            bool look = mm__refs_turn(h, t, &turned, object);
+            refs = turned;
+            if (!look) continue;
+        }
+        done = 0; /* three slots, or as many as there are and are near */
+        if (mm__count_near(&near, low, object + refs.first)) {
+            if (refs.count < 2) continue;
+            done = 1;
+            if (mm__count_near(&near, low, object + refs.second)) {
+                if (refs.count < 3) continue;
+                done = 2;
+                if (mm__count_near(&near, low, object + refs.third)) {
+                    if (refs.count < 4) continue;
+                    done = 3;
+                }
+            }
+        }
+        mm__far_slots(h, t, object, refs.at + done, refs.at + refs.count);
     }
     mm__far_settle(h, t);
 }
@@ -6849,19 +6881,37 @@ MM__NOINLINE void mm__note_held(mm__trial *t, const mm__bpool *pool, size_t w,
     t->held += mm__popcount(held);
 }
 
+/* What is asked of a header to tell that a member is not held, and plain. */
+#define MM__HELD_CARE                                                               \
+    mm__whole_header(UINT32_MAX, mm__kind(UINT16_MAX, MM__F_WEAK | MM__F_POOLED,       \
+                                          MM__GC_QUIET))
+
+/* A member that is not live. False: it is not held; if it is plain, `dead` is what it
+   and others like it have in their headers, with no references. */
+MM__NOINLINE bool mm__mark_held(mm__heap *h, mm__trial *t, void *object, uint8_t byte,
+                                uint64_t *dead)
+{
+    const mm_header *header = mm__header_of(object);
+    if (mm__held(h, t, object, byte)) return true;
+    if (mm__plain(header, mm_type_of(object)))
+        *dead = mm__whole_header(mm__quiet_part(header), mm__header_kind(header)) &
+                MM__HELD_CARE;
+    else
+        t->special = true;
+    return false;
+}
+
 /* To reach, only roots and what they lead to are looked at. */
-MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
+MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                                uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     const uint8_t  low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
     uint8_t *byte = near.bytes + w * 64;
     char    *object = (char *)mm__object_at(h, pool, w * 64);
-    size_t   size = pool->size, net = 0; /* as the balance */
-    uint32_t plain = 0;
-    uint64_t held = 0;
-    mm__refs refs = {NULL, NULL, 0};
-    const uint32_t *at;
+    size_t   size = pool->size, net = 0, done; /* as the balance */
+    uint64_t held = 0, dead = 0;
+    mm__refs refs = {NULL, 0, 0, 0, 0, 0}, turned = refs;
     if (t->roots && (mask = mm__mark_mask(t, pool, w, mask)) == 0) {
         mm__mark_from(t, object + (mm__popcount(mm__valid_bits(pool, w)) - 1) * size);
         return;
@@ -6876,23 +6926,34 @@ MM__PRIVATE void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_
         MM__PREFETCH(object + MM__AHEAD);
         if (*byte < MM__LIVE && *byte != live) {
             if (live == MM__REACHED) continue;
-            if (!mm__held(h, t, object, *byte)) {
-                plain = mm__look(t, mm__header_of(object), plain);
+            if (mm__header_is(mm__header_of(object), MM__HELD_CARE, dead,
+                              (uint8_t)(*byte - low)) ||
+                !mm__mark_held(h, t, object, *byte, &dead))
                 continue;
-            }
             net += (uint8_t)(*byte - low);
             *byte = MM__LIVE;
             held |= UINT64_C(1) << ((byte - near.bytes) & 63);
         }
-        if (!mm__same_refs(&refs, object) && !mm__refs_turn(h, t, &refs, object))
-            continue;
-        at = refs.at; /* as in mm__count_word */
-        if (mm__mark_near(&near, low, live, &net, object, *at) && (++at == refs.end ||
-            (mm__mark_near(&near, low, live, &net, object, *at) && (++at == refs.end ||
-            (mm__mark_near(&near, low, live, &net, object, *at) && ++at == refs.end)))))
-            continue;
+        if (!mm__same_refs(&refs, object)) {
+            bool look = mm__refs_turn(h, t, &turned, object);
+            refs = turned;
+            if (!look) continue;
+        }
+        done = 0; /* as in mm__count_word */
+        if (mm__mark_near(&near, low, live, &net, object, refs.first)) {
+            if (refs.count < 2) continue;
+            done = 1;
+            if (mm__mark_near(&near, low, live, &net, object, refs.second)) {
+                if (refs.count < 3) continue;
+                done = 2;
+                if (mm__mark_near(&near, low, live, &net, object, refs.third)) {
+                    if (refs.count < 4) continue;
+                    done = 3;
+                }
+            }
+        }
         mm__mark_from(t, object);
-        mm__far_slots(h, t, object, at, refs.end);
+        mm__far_slots(h, t, object, refs.at + done, refs.at + refs.count);
     }
     if (held) {
         t->rescued = true;
@@ -7622,7 +7683,7 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 MM__HOT bool mm__closure_pending(mm__heap *h, mm__trial *t)
 {
     mm__near   near = {0, 0, 0, NULL};
-    mm__refs   refs = {NULL, NULL, 0};
+    mm__refs   refs = {NULL, 0, 0, 0, 0, 0};
     mm__bpool *pool = NULL;
     char      *object;
     size_t     looked = 0;
@@ -7635,7 +7696,7 @@ MM__HOT bool mm__closure_pending(mm__heap *h, mm__trial *t)
         if (!t->cut &&
             (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED &&
             (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
-            for (const uint32_t *at = refs.at; at != refs.end; at++) {
+            for (const uint32_t *at = refs.at; at != refs.at + refs.count; at++) {
                 void *child = mm__load(object + *at);
                 if (MM__LIKELY((uintptr_t)child - near.base < near.size))
                     mm__closure_ref(h, t, pool, mm__byte_near(&near, child), child);
