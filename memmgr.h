@@ -2621,6 +2621,7 @@ struct mm__bpool {
     mm__bpool *next_touched;      /* and of those with members of the closure      */
     uint64_t  suspect_sum;        /* bit w: word w of MM__SUSPECT has fresh ones     */
     uint64_t  touched_sum;        /* bit w: there may be members of the closure     */
+    uint64_t  reached_sum;        /* bit w: see mm__reached_all                     */
 };
 
 /* How to get from an object in this unit to its collector byte. */
@@ -3924,7 +3925,7 @@ MM__PRIVATE uint64_t mm__flush_gathered(mm__heap *h, mm__class *k, void **slot,
 }
 
 /* Return the blocks slot[0..n) of one class, n > 0, to their pools. */
-MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
+MM__RARE MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
 {
     mm__class *k = &h->klass[mm__pool_at(mm__A(slot[0]), slot[0])->cache];
     bool far = n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT;
@@ -5530,21 +5531,6 @@ MM__RARE MM__PRIVATE bool mm__drop_slots(mm__heap *h, void *object, const mm_typ
     return true;
 }
 
-MM__INLINE bool mm__drop_simple(mm__heap *h, void *object, const mm_type *type)
-{
-    const uint32_t *offset = type->mm__.ref_offsets;
-    uint32_t n = type->mm__.ref_count;
-    if (!type->mm__.simple) return mm__drop_slots(h, object, type);
-    for (uint32_t i = 0; i < n; i++) {
-        char *slot = (char *)object + offset[i];
-        void *child = mm__load(slot);
-        if (child == NULL) continue;
-        mm__store(slot, NULL);
-        mm_decref(child);
-    }
-    return true;
-}
-
 MM__PRIVATE void mm__dispose(mm__heap *h, void *object, const mm_type *type)
 {
     (void)h;
@@ -5558,38 +5544,18 @@ MM__PRIVATE bool mm__plain(const mm_header *header, const mm_type *type)
            !(header->flags & (MM__F_WEAK | MM__F_POOLED));
 }
 
-/* Whether plain objects may be freed without a look at what is under way. */
-MM__INLINE bool mm__free_is_calm(const mm__heap *h)
-{
-    return h->cached && !h->busy.collecting && !h->busy.trial;
-}
-
-/* mm__object_free of a plain object then, but for the credit. */
+/* mm__object_free of a plain object where nothing is under way, but for the credit. */
 MM__INLINE void mm__free_calmly(mm__heap *h, void *object)
 {
     mm_header *header = mm__header_of(object);
-    bool       old = header->gc & MM__GC_OLD;
+    bool old = header->gc & MM__GC_OLD;
     header->gc |= MM__GC_GONE;
-    if (old) {
+    if (MM__LIKELY(old && mm__cache_of(&h->front, object) != h->front.cache)) {
         if (MM__UNLIKELY(h->aged_count == MM__AGED)) mm__aged_flush(h);
         h->aged[h->aged_count++] = header;
     } else {
-        mm__cache *cache = mm__cache_of(&h->front, header);
-        if (MM__LIKELY(cache->top != cache->limit))
-            *cache->top++ = header;
-        else
-            mm__block_free(h, header);
-    }
-}
-
-/* mm__object_free of a plain object. */
-MM__PRIVATE void mm__free_plainly(mm__heap *h, void *object)
-{
-    if (mm__free_is_calm(h)) {
-        if (mm__header_of(object)->flags & MM__F_TRACKED) mm__credit_back(h, 1);
-        mm__free_calmly(h, object);
-    } else {
-        mm__object_free(h, object);
+        if (old) mm__note_reuse(h, object);
+        mm__block_free(h, header);
     }
 }
 
@@ -5615,8 +5581,8 @@ MM__NOINLINE bool mm__dies_plainly(const mm__heap *h, const mm_header *header)
            mm__plain(header, mm__type_at(header->type));
 }
 
-/* D2 for the slots of a plain object, as nearly all are. Returns one that died of it, if
-   plain as well: the last; others are on the stacks. What is of this `kind` is plain. */
+/* D2 for the slots of a plain object, as nearly all are. Returns one that died of it,
+   if plain as well: the last; others are on the stacks. What is of `kind` is plain. */
 MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *at,
                                   const uint32_t *end, uint32_t kind)
 {
@@ -5639,12 +5605,12 @@ MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *at,
     return next;
 }
 
-/* A plain object dies, and one after the other what it alone held, as long as that is of
-   its type. Returns what is not, and is to die next. */
+/* A plain object dies, and one after the other what it alone held, as long as that is
+   of its type. Returns what is not, and is to die next. */
 MM__HOT char *mm__die_alike(mm__heap *h, char *object, const mm_type *type)
 {
     const uint32_t *at = type->mm__.ref_offsets, *end = at + type->mm__.ref_count;
-    const bool      calm = mm__free_is_calm(h);
+    const bool      calm = h->cached && !h->busy.collecting && !h->busy.trial;
     const uint32_t  kind = calm ? mm__type_kind(type) : 0;
     const size_t    budget = h->dying_budget;
     size_t more = 0; /* besides the first */
@@ -5695,7 +5661,7 @@ MM__RARE MM__PRIVATE void mm__die_now(mm__heap *h, void *object)
         header->gc |= MM__GC_CLEARING;
     }
     h->busy.deferring = true;
-    done = mm__drop_simple(h, object, type);
+    done = mm__drop_slots(h, object, type);
     h->busy.deferring = deferring;
     if (!done) {
         mm__dying_push(h, object); /* by D1 the arena has a number that fits */
@@ -5745,16 +5711,13 @@ MM__PRIVATE bool mm__calm(const mm__heap *h)
            !h->busy.trial;
 }
 
-/* D2 for an object that is plain but for its disposer. */
+/* D2 for an object that holds nothing, but has a disposer. */
 MM__PRIVATE void mm__die_disposed(mm__heap *h, void *object, const mm_type *type)
 {
-    h->busy.deferring = true;
-    mm__drop_simple(h, object, type);
-    h->busy.deferring = false;
     h->dying_depth = 1;
     type->dispose(object);
     h->dying_depth = 0;
-    mm__free_plainly(h, object);
+    mm__object_free(h, object);
 }
 
 /* A death that others wait for or must hear of, or that takes more than slots. */
@@ -5786,6 +5749,7 @@ MM__NOINLINE void mm__die(mm__heap *h, void *object)
     const mm_type *type = mm__type_at(header->type);
     header->flags |= MM__F_DEAD;
     if (!mm__calm(h) || !type->mm__.simple || type->finalize ||
+        (type->dispose && type->mm__.ref_count) ||
         (header->flags & (MM__F_WEAK | MM__F_POOLED))) {
         mm__die_at_length(h, object);
         return;
@@ -6049,8 +6013,7 @@ MM__PRIVATE bool mm__is_young(const mm__trial *t)
 
 /* A pool at hand: what its objects refer to is most often in it as well. */
 typedef struct mm__near {
-    uintptr_t base;
-    size_t    size;
+    uintptr_t reach; /* MM__POOL_SIZE, or 0 if the pool has more than one unit */
     uint64_t  scale;
     uint8_t  *bytes;
 } mm__near;
@@ -6059,19 +6022,23 @@ MM__INLINE mm__near mm__near_to(const mm__bpool *pool)
 {
     const mm__unit *u = &mm__A(pool)->unit[pool->unit];
     mm__near near;
-    near.base = (uintptr_t)pool->blocks;
-    near.size = (size_t)pool->count * pool->size;
+    near.reach = pool->span == 1 ? MM__POOL_SIZE : 0;
     near.scale = u->scale;
     near.bytes = u->bytes;
     return near;
 }
 
-MM__INLINE uint8_t *mm__byte_near(const mm__near *near, const void *object)
+/* Whether p is in the pool, as `from` is. */
+MM__INLINE bool mm__is_near(const mm__near *near, const void *from, const void *p)
 {
-    uintptr_t offset = (uintptr_t)object - near->base;
-    if (MM__LIKELY(offset < near->size))
-        return near->bytes + (offset * near->scale >> 40);
-    return mm__byte(object);
+    return MM__LIKELY(((uintptr_t)from ^ (uintptr_t)p) < near->reach);
+}
+
+/* The byte of an object there. Blocks begin at 0 or 8 of a unit, objects 8 later. */
+MM__INLINE uint8_t *mm__near_byte(const mm__near *near, const void *object)
+{
+    uint64_t offset = ((uintptr_t)object & (MM__POOL_SIZE - 1)) - 8;
+    return near->bytes + (offset * near->scale >> 40);
 }
 
 /* -- the mark stack -- */
@@ -6308,11 +6275,13 @@ MM__PRIVATE uint64_t mm__trial_word(const mm__trial *t, const mm__bpool *pool, s
     return trash ? mm__trash_word(pool, w, t) : mm__set_word(pool, w, t->set);
 }
 
-/* What it takes to look at n objects of a word, in visits: less in phases that look at
+/* What it takes to look at objects of a word, in visits: less in phases that look at
    tables more than at objects, more in those that miss the cache at each reference. */
-MM__PRIVATE size_t mm__visits_of(mm__phase phase, size_t n)
+MM__PRIVATE size_t mm__visits_of(mm__phase phase, uint64_t mask)
 {
+    size_t n;
     if (phase == MM__UNQUIET || phase == MM__CONDEMN || phase == MM__RELEASE) return 1;
+    n = mm__popcount(mask);
     return phase == MM__CLEAR || phase == MM__VERIFY_COUNT ? 2 * n : n;
 }
 
@@ -6325,15 +6294,19 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
 {
     size_t words = mm__pool_words(pool);
     bool   trash = t->phase > MM__CONDEMN;
+    bool   reached = t->roots && t->phase > MM__REACH && !trash;
     while (t->at.word < words) {
         size_t   w = t->at.word++;
         uint64_t mask;
         if (mm__is_young(t) && !(pool->young_sum >> w & 1)) continue;
+        if (reached && (pool->reached_sum >> w & 1)) {
+            if (mm__out_of_budget(t, 1)) return false;
+            continue;
+        }
         mask = mm__trial_word(t, pool, w, trash);
         if (mask == 0) continue;
         fn(h, t, pool, w, mask);
-        if (mm__out_of_budget(t, mm__visits_of(t->phase, mm__popcount(mask))))
-            return false;
+        if (mm__out_of_budget(t, mm__visits_of(t->phase, mask))) return false;
         if (t->part_of && !mm__large_pending(h, t)) return false;
     }
     t->at.word = 0;
@@ -6406,26 +6379,28 @@ MM__PRIVATE bool mm__walk(mm__heap *h, mm__trial *t, mm__word_fn fn)
 
 MM__NOINLINE void mm__root_ref(mm__heap *h, mm__trial *t, void *child, uint8_t *byte);
 
-/* A member refers to an object that is none, or died, or is live already. */
-MM__COLD void mm__count_outside(mm__heap *h, mm__trial *t, void *child, uint8_t *byte,
-                                void *holder)
+/* A member refers to an object with more references than a byte holds, or to one that
+   is none, or died, or is live already. */
+MM__COLD void mm__count_else(mm__heap *h, mm__trial *t, void *child, uint8_t *byte,
+                             void *holder)
 {
+    if ((uint8_t)(*byte - t->low) == MM__SATURATED) {
+        mm__excess_add(h, t, mm__is_young(t), child, byte);
+        return;
+    }
     t->outside++;
     if (t->roots && t->phase == MM__COUNT) mm__root_ref(h, t, child, byte);
     if (holder && t->outer_count < MM__OUTER) t->outer[t->outer_count++] = holder;
 }
 
 /* A reference from holder, or from one that is not known. */
-MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t low, uint8_t *byte,
-                             void *child, void *holder)
+MM__INLINE void mm__count_at(mm__heap *h, mm__trial *t, uint8_t *byte, void *child,
+                             void *holder)
 {
-    uint8_t value = *byte, n = (uint8_t)(value - low);
-    if (MM__LIKELY(n < MM__SATURATED))
-        *byte = (uint8_t)(value + 1);
-    else if (n == MM__SATURATED)
-        mm__excess_add(h, t, mm__is_young(t), child, byte);
+    if (MM__LIKELY((uint8_t)(*byte - t->low) < MM__SATURATED))
+        ++*byte;
     else
-        mm__count_outside(h, t, child, byte, holder);
+        mm__count_else(h, t, child, byte, holder);
 }
 
 /* -- objects with very many references: looked at in parts between slices --
@@ -6463,7 +6438,7 @@ typedef struct mm__context {
 } mm__context;
 
 /* So many members of a word are not looked at: that is less work, but some. */
-MM__RARE MM__NOINLINE void mm__skipped(mm__trial *t, uint64_t skip)
+MM__NOINLINE void mm__skipped(mm__trial *t, uint64_t skip)
 {
     size_t n = mm__popcount(skip);
     if (n > MM__WORD_VISITS) t->visits -= n - MM__WORD_VISITS;
@@ -6488,14 +6463,14 @@ MM__PRIVATE uint64_t mm__count_mask(mm__trial *t, const mm__bpool *pool, size_t 
 
 /* A slot of an object in the pool that `near` is at. False: nothing was done, the
    object there is in another pool, or needs more than one more in its byte. */
-MM__ALWAYS_INLINE bool mm__count_near(const mm__near *near, uint8_t low, char *slot)
+MM__ALWAYS_INLINE bool mm__count_near(const mm__near *near, uint8_t low,
+                                      const char *object, uint32_t offset)
 {
-    void     *child = mm__load(slot);
-    uintptr_t x = (uintptr_t)child - near->base;
-    uint8_t  *byte;
+    void    *child = mm__load(object + offset);
+    uint8_t *byte;
     if (child == NULL) return true;
-    if (MM__UNLIKELY(x >= near->size)) return false;
-    byte = near->bytes + (x * near->scale >> 40);
+    if (!mm__is_near(near, object, child)) return false;
+    byte = mm__near_byte(near, child);
     if (MM__UNLIKELY((uint8_t)(*byte - low) >= MM__SATURATED)) return false;
     ++*byte;
     return true;
@@ -6637,13 +6612,13 @@ MM__HOT void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w
             if (!look) continue;
         }
         done = 0; /* three slots, or as many as there are and are near */
-        if (mm__count_near(&near, low, object + refs.first)) {
+        if (mm__count_near(&near, low, object, refs.first)) {
             if (refs.count < 2) continue;
             done = 1;
-            if (mm__count_near(&near, low, object + refs.second)) {
+            if (mm__count_near(&near, low, object, refs.second)) {
                 if (refs.count < 3) continue;
                 done = 2;
-                if (mm__count_near(&near, low, object + refs.third)) {
+                if (mm__count_near(&near, low, object, refs.third)) {
                     if (refs.count < 4) continue;
                     done = 3;
                 }
@@ -6742,7 +6717,7 @@ MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t)
         if (t->set == MM__SET_CLOSURE && t->phase == MM__COUNT)
             mm__closure_far(h, t, far->child);
         else
-            mm__count_at(h, t, t->low, far->byte, far->child, far->holder);
+            mm__count_at(h, t, far->byte, far->child, far->holder);
 }
 
 /* A part of part_of. False: there is more of it. */
@@ -6822,11 +6797,10 @@ MM__ALWAYS_INLINE bool mm__mark_near(const mm__near *near, uint8_t low, uint8_t 
                                      size_t *balance, char *object, uint32_t offset)
 {
     char     *child = (char *)mm__load(object + offset);
-    uintptr_t x = (uintptr_t)child - near->base;
     uint8_t  *byte, n;
     if (child == NULL) return true;
-    if (MM__UNLIKELY(x >= near->size)) return false;
-    byte = near->bytes + (x * near->scale >> 40);
+    if (!mm__is_near(near, object, child)) return false;
+    byte = mm__near_byte(near, child);
     n = (uint8_t)(*byte - low);
     if (*byte == live) {
         --*balance;
@@ -6864,7 +6838,7 @@ MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t pla
 }
 
 /* Members to mark from: to reach, all or none; later, all but the reached. */
-MM__RARE MM__PRIVATE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
+MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
                                             size_t w, uint64_t mask)
 {
     uint64_t skip = mask & ~mm__bytes_other(mm__bytes(pool, w), MM__REACHED);
@@ -6872,6 +6846,19 @@ MM__RARE MM__PRIVATE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
         skip = skip | (mask & mm__table(pool, MM__HELD)[w]) ? 0 : mask;
     mm__skipped(t, skip);
     return mask & ~skip;
+}
+
+/* If all members of a word are reached, and none is young, the trial need not look at
+   them any more. */
+MM__NOINLINE void mm__reached_all(mm__trial *t, mm__bpool *pool, size_t w,
+                                  uint64_t mask)
+{
+    if ((mm__not_live(mm__bytes(pool, w)) | mm__table(pool, MM__YOUNG0)[w] |
+         mm__table(pool, MM__YOUNG1)[w]) & mask)
+        return;
+    pool->reached_sum |= UINT64_C(1) << w;
+    t->members += mm__popcount(mask);
+    t->outside++;
 }
 
 MM__NOINLINE void mm__note_held(mm__trial *t, const mm__bpool *pool, size_t w,
@@ -6910,7 +6897,7 @@ MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
     uint8_t *byte = near.bytes + w * 64;
     char    *object = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size, net = 0, done; /* as the balance */
-    uint64_t held = 0, dead = 0;
+    uint64_t held = 0, dead = 0, members = mask;
     mm__refs refs = {NULL, 0, 0, 0, 0, 0}, turned = refs;
     if (t->roots && (mask = mm__mark_mask(t, pool, w, mask)) == 0) {
         mm__mark_from(t, object + (mm__popcount(mm__valid_bits(pool, w)) - 1) * size);
@@ -6963,6 +6950,7 @@ MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
     mm__mark_from(t, object - size);
     mm__far_settle(h, t);
     if (!t->sliced && t->marks.chunk) mm__mark_pending(h, t);
+    if (live == MM__REACHED) mm__reached_all(t, pool, w, members);
 }
 
 /* The walk and what it leaves on the stack; again if the stack lost something. */
@@ -7156,22 +7144,21 @@ MM__RARE MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *po
 }
 
 /* Drop a reference from the trash; those inside the trash just vanish. */
-MM__INLINE void mm__clear_ref(mm__trial *t, const mm__near *near, char *slot)
+MM__INLINE void mm__clear_ref(mm__trial *t, char *slot)
 {
     void *child = mm__load(slot);
     if (child == NULL) return;
     if (t->hooks) mm__store(slot, NULL); /* nobody else will look */
-    if ((uint8_t)(*mm__byte_near(near, child) - t->low) > MM__SATURATED)
+    if ((uint8_t)(*mm__byte(child) - t->low) > MM__SATURATED)
         mm_decref(child);
 }
 
 MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
-                                         const mm__near *near, char *object,
-                                         const mm_slot *slot)
+                                         char *object, const mm_slot *slot)
 {
     size_t n;
     char  *at = mm__slot_refs(object, slot, &n);
-    for (size_t i = 0; i < n; i++) mm__clear_ref(t, near, at + i * sizeof(void *));
+    for (size_t i = 0; i < n; i++) mm__clear_ref(t, at + i * sizeof(void *));
     if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
         mm__slot_set_count(object, slot, 0);
     if (slot->kind == MM_SLOT_VECTOR && at) {
@@ -7181,18 +7168,16 @@ MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
 }
 
 MM__RARE MM__PRIVATE void mm__clear_shaped(mm__heap *h, mm__trial *t,
-                                           const mm__near *near, char *object,
-                                           const mm_type *type)
+                                           char *object, const mm_type *type)
 {
     for (uint32_t i = 0; i < type->mm__.all_count; i++)
-        mm__clear_slot(h, t, near, object, &type->mm__.all_slots[i]);
+        mm__clear_slot(h, t, object, &type->mm__.all_slots[i]);
     if (type->clear) type->clear(object);
 }
 
 MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                          size_t w, uint64_t mask)
 {
-    const mm__near near = mm__near_to(pool);
     char    *first = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size;
     uint8_t  low = t->low;
@@ -7202,7 +7187,7 @@ MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *p
         char *object = first + mm__ctz(mask) * size;
         type = mm__type_near(mm__header_of(object), type);
         if (MM__UNLIKELY(!type->mm__.simple)) {
-            mm__clear_shaped(h, t, &near, object, type);
+            mm__clear_shaped(h, t, object, type);
             continue;
         }
         for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
@@ -7210,7 +7195,7 @@ MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *p
             void *child = mm__load(slot);
             if (child == NULL) continue;
             if (hooks) mm__store(slot, NULL); /* nobody else will look */
-            if ((uint8_t)(*mm__byte_near(&near, child) - low) > MM__SATURATED)
+            if ((uint8_t)(*mm__byte(child) - low) > MM__SATURATED)
                 mm_decref(child);
         }
     }
@@ -7536,6 +7521,7 @@ MM__RARE MM__PRIVATE void mm__unquiet_word(mm__heap *h, mm__trial *t, mm__bpool 
     uint64_t *held = &mm__table(pool, MM__HELD)[w];
     uint64_t  frozen = mask & mm__table(pool, MM__FROZEN)[w];
     *held &= mask & ~(young | frozen | *suspect);
+    pool->reached_sum &= ~(UINT64_C(1) << w);
     if (t->rootless) *held = 0;
     if (t->again) mm__bytes_set(bytes, t->sliced ? mask & ~young : mask, 0);
     t->roots += mm__popcount(*held);
@@ -7667,7 +7653,7 @@ MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                 uint8_t *byte, void *child)
 {
     if (*byte != 0)
-        mm__count_at(h, t, t->low, byte, child, NULL);
+        mm__count_at(h, t, byte, child, NULL);
     else if ((mm__header_of(child)->flags & MM__F_DEAD) || mm__is_immortal(child))
         t->outside++;
     else
@@ -7680,26 +7666,27 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 }
 
 /* Find and count what the members on the stack lead to. False: out of budget. */
-MM__HOT bool mm__closure_pending(mm__heap *h, mm__trial *t)
+MM__RARE MM__NOINLINE bool mm__closure_pending(mm__heap *h, mm__trial *t)
 {
-    mm__near   near = {0, 0, 0, NULL};
+    mm__near   near = {0, 0, NULL};
     mm__refs   refs = {NULL, 0, 0, 0, 0, 0};
     mm__bpool *pool = NULL;
-    char      *object;
+    char      *object, *last = NULL;
     size_t     looked = 0;
     while ((object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
-        if ((uintptr_t)object - near.base >= near.size) {
+        if (!mm__is_near(&near, last, object)) {
             pool = mm__pool_at(mm__A(object), object);
             near = mm__near_to(pool);
         }
+        last = object;
         if (t->members > t->limit) t->cut = true;
         if (!t->cut &&
-            (uint8_t)(*mm__byte_near(&near, object) - t->low) <= MM__SATURATED &&
+            (uint8_t)(*mm__byte(object) - t->low) <= MM__SATURATED &&
             (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
             for (const uint32_t *at = refs.at; at != refs.at + refs.count; at++) {
                 void *child = mm__load(object + *at);
-                if (MM__LIKELY((uintptr_t)child - near.base < near.size))
-                    mm__closure_ref(h, t, pool, mm__byte_near(&near, child), child);
+                if (mm__is_near(&near, object, child))
+                    mm__closure_ref(h, t, pool, mm__near_byte(&near, child), child);
                 else if (child)
                     mm__closure_far(h, t, child);
             }
@@ -11543,7 +11530,7 @@ MM__RARE MM__PRIVATE bool mm__end_block(mm__heap *h, void *block, mm_block_kind 
     type = mm_type_of(object);
     h->dying_budget = SIZE_MAX;
     h->busy.deferring = true;
-    mm__drop_simple(h, object, type);
+    mm__drop_slots(h, object, type);
     mm__dispose(h, object, type);
     h->busy.deferring = false;
     mm__vg(h, MM__VG_FREE, object, 0);

@@ -1059,6 +1059,61 @@ static void a_tree_is_freed_whole(void **state)
     done();
 }
 
+/* A chain of plain objects of two types and all sizes, each with a leaf, an actor now and
+   then among them, and some seen by a weak reference. */
+static Node *mixed_chain(int n, mm_weakref **ref)
+{
+    Node *next = NULL;
+    for (int i = 0; i < n; i++) {
+        size_t extra = i % 50 == 7    ? 3 * TEST_ARENA / 4 /* huge */
+                       : i % 10 == 3 ? TEST_ARENA / 8     /* a run of pages */
+                                     : (size_t)(i % 7) * 40;
+        Node *node = mm_new_extra(heap, Node, extra);
+        assert_non_null(node);
+        if (i % 20 == 11) { /* not plain, and of another type */
+            Actor *actor = new_actor(i);
+            actor->left = (Actor *)(void *)next;
+            next = (Node *)(void *)actor;
+        }
+        node->next = next;
+        node->other = (Node *)(void *)mm_new(heap, Leaf);
+        if (i % 30 == 17) *ref++ = mm_weakref_new(node, NULL, NULL);
+        next = node;
+    }
+    return next;
+}
+
+static void check_mixed_chain(bool old)
+{
+    enum { N = 300 };
+    mm_weakref *refs[N / 30];
+    Node *list = mixed_chain(N, refs);
+    int count[3];
+    if (old) mm_gc_collect(heap, 2), mm_gc_collect(heap, 2);
+    assert_int_equal(mm_gc_generation_of(list), old ? 2 : 0);
+    assert_true(mm_heap_check(heap));
+    mm_decref(list);
+    test_drain(heap);
+    for (int i = 0; i < N / 30; i++) {
+        assert_true(mm_weakref_is_dead(refs[i]));
+        mm_decref(refs[i]);
+    }
+    mm_gc_get_count(heap, count);
+    assert_int_equal(count[0], 0); /* as many were freed as were made, or more */
+    assert_int_equal(finalized, disposed);
+    assert_int_equal(live(), 0);
+    assert_true(mm_heap_check(heap));
+}
+
+static void a_chain_of_all_kinds_is_freed_whole(void **state)
+{
+    (void)state;
+    mm_gc_disable(heap);
+    check_mixed_chain(false);
+    check_mixed_chain(true);
+    done();
+}
+
 typedef struct Wide {
     size_t n;
     Leaf **item;
@@ -1231,6 +1286,7 @@ int main(void)
         TEST(a_collection_frees_the_rest),
         TEST(W15_what_waits_to_be_freed_is_dead_already),
         TEST(a_tree_is_freed_whole),
+        TEST(a_chain_of_all_kinds_is_freed_whole),
         TEST(a_wide_object_is_freed_in_parts),
         TEST(O6_a_deep_chain_with_finalizers),
         TEST(prompt_types_are_freed_ahead),
