@@ -3935,7 +3935,14 @@ MM__RARE MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
     h->small_bytes -= (size_t)freed * k->size;
 }
 
-/* The blocks of old objects go back to their pools and leave all generations. */
+/* Blocks of word w leave all generations; what else is known of them is forgotten. */
+MM__RARE MM__NOINLINE void mm__unmark(mm__bpool *pool, size_t w, uint64_t mask)
+{
+    for (int table = MM__YOUNG0; table < MM__TABLES; table++)
+        mm__table(pool, table)[w] &= ~mask;
+}
+
+/* The blocks of old objects go back to their pools. */
 MM__RARE MM__PRIVATE void mm__aged_flush(mm__heap *h)
 {
     size_t n = h->aged_count, i = 0, w;
@@ -3945,10 +3952,7 @@ MM__RARE MM__PRIVATE void mm__aged_flush(mm__heap *h)
         mm__class *k = &h->klass[pool->cache];
         uint64_t   mask = mm__flush_gather(k, pool, h->aged, &i, n, &w);
         uint32_t   freed;
-        mm__table(pool, MM__YOUNG1)[w] &= ~mask;
-        mm__table(pool, MM__SUSPECT)[w] &= ~mask;
-        mm__table(pool, MM__FROZEN)[w] &= ~mask;
-        mm__table(pool, MM__HELD)[w] &= ~mask;
+        mm__unmark(pool, w, mask);
         freed = mm__flush_word(h, k, pool, w, mask);
         k->free_blocks += freed;
         h->small_bytes -= (size_t)freed * k->size;
@@ -4785,10 +4789,8 @@ MM__RARE MM__PRIVATE void mm__held_release(mm__heap *h, mm__held_block held)
         mm__vg(h, MM__VG_UNDEFINED, block, room);
     }
     if (arena->head.kind == MM__KIND_TRACKED && mm__pool_at(arena, block)->cache) {
-        mm__bpool *pool = mm__pool_at(arena, block);
-        uint32_t   i = mm__index_in(arena, block);
-        for (int t = MM__YOUNG1; t < MM__TABLES; t++)
-            mm__table(pool, t)[i / 64] &= ~(UINT64_C(1) << (i & 63));
+        uint32_t i = mm__index_in(arena, block);
+        mm__unmark(mm__pool_at(arena, block), i / 64, UINT64_C(1) << (i & 63));
     }
     mm__block_free(h, block);
 }
@@ -5372,10 +5374,7 @@ MM__RARE MM__PRIVATE void mm__note_reuse(mm__heap *h, void *object)
     mm__bpool *pool = mm__pool_at(arena, object);
     uint32_t   x = mm__index_in(arena, object);
     uint64_t   bit = UINT64_C(1) << (x & 63);
-    mm__table(pool, MM__YOUNG1)[x / 64] &= ~bit;
-    mm__table(pool, MM__SUSPECT)[x / 64] &= ~bit;
-    mm__table(pool, MM__FROZEN)[x / 64] &= ~bit;
-    mm__table(pool, MM__HELD)[x / 64] &= ~bit;
+    mm__unmark(pool, x / 64, bit);
     mm__table(pool, MM__YOUNG0)[x / 64] |= bit;
     pool->young_sum |= UINT64_C(1) << x / 64;
     mm__young_link(h, pool);
@@ -6493,6 +6492,7 @@ MM__INLINE void mm__far_ref(mm__heap *h, mm__trial *t, void *child, void *holder
     far->child = child;
     far->holder = holder;
     MM__PREFETCH(far->byte);
+    if (t->phase == MM__CLEAR) MM__PREFETCH(mm__header_of(child));
 }
 
 /* The slots of `object` at these offsets. */
@@ -6709,6 +6709,11 @@ MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t)
     size_t n = h->gc.far_count;
     h->gc.far_count = 0;
     if (n == 0) return;
+    if (t->phase == MM__CLEAR) {
+        for (const mm__far *far = h->gc.far; n--; far++)
+            if ((uint8_t)(*far->byte - t->low) > MM__SATURATED) mm_decref(far->child);
+        return;
+    }
     if (!mm__phase_counts(t->phase)) {
         mm__far_mark(h, t, n);
         return;
@@ -7143,62 +7148,44 @@ MM__RARE MM__PRIVATE void mm__seal_word(mm__heap *h, mm__trial *t, mm__bpool *po
     }
 }
 
-/* Drop a reference from the trash; those inside the trash just vanish. */
-MM__INLINE void mm__clear_ref(mm__trial *t, char *slot)
+/* References from the trash: those to others are dropped when what is noted is settled,
+   those inside the trash just vanish. */
+MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t, char *object,
+                                         const mm_slot *slot)
 {
-    void *child = mm__load(slot);
-    if (child == NULL) return;
-    if (t->hooks) mm__store(slot, NULL); /* nobody else will look */
-    if ((uint8_t)(*mm__byte(child) - t->low) > MM__SATURATED)
-        mm_decref(child);
-}
-
-MM__RARE MM__PRIVATE void mm__clear_slot(mm__heap *h, mm__trial *t,
-                                         char *object, const mm_slot *slot)
-{
+    mm__context context = {h, t};
     size_t n;
     char  *at = mm__slot_refs(object, slot, &n);
-    for (size_t i = 0; i < n; i++) mm__clear_ref(t, at + i * sizeof(void *));
+    for (; n--; at += sizeof(void *)) {
+        void *child = mm__load(at);
+        mm__store(at, NULL); /* hooks may look */
+        if (child) mm__far_visit(child, &context);
+    }
     if (slot->kind == MM_SLOT_TAIL || slot->kind == MM_SLOT_VECTOR)
         mm__slot_set_count(object, slot, 0);
-    if (slot->kind == MM_SLOT_VECTOR && at) {
+    if (slot->kind == MM_SLOT_VECTOR) {
+        at = (char *)mm__load(object + slot->offset);
         mm__store(object + slot->offset, NULL);
         mm_free(&h->front, at);
     }
 }
 
-MM__RARE MM__PRIVATE void mm__clear_shaped(mm__heap *h, mm__trial *t,
-                                           char *object, const mm_type *type)
-{
-    for (uint32_t i = 0; i < type->mm__.all_count; i++)
-        mm__clear_slot(h, t, object, &type->mm__.all_slots[i]);
-    if (type->clear) type->clear(object);
-}
-
 MM__RARE MM__PRIVATE void mm__clear_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                          size_t w, uint64_t mask)
 {
-    char    *first = (char *)mm__object_at(h, pool, w * 64);
-    size_t   size = pool->size;
-    uint8_t  low = t->low;
-    bool     hooks = t->hooks;
-    const mm_type *type = NULL;
     for (; mask; mask &= mask - 1) {
-        char *object = first + mm__ctz(mask) * size;
-        type = mm__type_near(mm__header_of(object), type);
-        if (MM__UNLIKELY(!type->mm__.simple)) {
-            mm__clear_shaped(h, t, object, type);
+        char *object = (char *)mm__object_at(h, pool, w * 64 + mm__ctz(mask));
+        const mm_type *type = mm_type_of(object);
+        if (MM__LIKELY(type->mm__.simple && !t->hooks)) {
+            const uint32_t *at = type->mm__.ref_offsets;
+            mm__far_slots(h, t, object, at, at + type->mm__.ref_count);
             continue;
         }
-        for (uint32_t i = 0, n = type->mm__.ref_count; i < n; i++) {
-            char *slot = object + type->mm__.ref_offsets[i];
-            void *child = mm__load(slot);
-            if (child == NULL) continue;
-            if (hooks) mm__store(slot, NULL); /* nobody else will look */
-            if ((uint8_t)(*mm__byte(child) - low) > MM__SATURATED)
-                mm_decref(child);
-        }
+        for (uint32_t i = 0; i < type->mm__.all_count; i++)
+            mm__clear_slot(h, t, object, &type->mm__.all_slots[i]);
+        if (type->clear) type->clear(object);
     }
+    mm__far_settle(h, t);
 }
 
 /* The same for what alone refers to others than the trash. */
@@ -7235,10 +7222,6 @@ MM__RARE MM__PRIVATE void mm__release_small(mm__heap *h, mm__bpool *pool, size_t
 {
     mm__class *k = &h->klass[pool->cache];
     uint32_t   n;
-    mm__table(pool, MM__YOUNG0)[w] &= ~mask;
-    mm__table(pool, MM__YOUNG1)[w] &= ~mask;
-    mm__table(pool, MM__SUSPECT)[w] &= ~mask;
-    mm__table(pool, MM__HELD)[w] &= ~mask;
     if (h->zone) {
         for (; mask; mask &= mask - 1)
             mm__object_memory_free(h, mm__object_at(h, pool, w * 64 + mm__ctz(mask)));
@@ -7253,7 +7236,7 @@ MM__RARE MM__PRIVATE void mm__release_small(mm__heap *h, mm__bpool *pool, size_t
 MM__RARE MM__PRIVATE void mm__release_word(mm__heap *h, mm__trial *t, mm__bpool *pool,
                                            size_t w, uint64_t mask)
 {
-    mm__table(pool, MM__TRASH)[w] &= ~mask;
+    mm__unmark(pool, w, mask);
     if (t->low) mm__bytes_set(mm__bytes(pool, w), mask, mm__resting_byte(h));
     if (mm__is_young(t) &&
         mm__blackening(h)) /* the old trial's stack may name the block */
