@@ -2854,7 +2854,8 @@ struct mm__heap {
     mm__class klass[MM__CACHES];
 
     mm__arena **arenas;         /* every arena and huge block; NULL: unused place  */
-    uint32_t    arena_count, arena_capacity;
+    size_t      arena_capacity;
+    uint32_t    arena_count;
     mm__arena  *open[2];        /* PLAIN and TRACKED arenas with free pages        */
     mm__arena  *spare[2];       /* one empty arena of each kind is kept            */
     size_t      reserved, reserved_peak, small_bytes, peak_bytes;
@@ -3311,12 +3312,9 @@ MM__RARE MM__PRIVATE bool mm__arena_register(mm__heap *h, mm__arena *arena)
 {
     uint32_t i = 0;
     while (i < h->arena_count && h->arenas[i] != NULL) i++;
-    if (i == h->arena_capacity) {
-        size_t old_size = h->arena_capacity * sizeof *h->arenas;
-        size_t new_size = old_size ? old_size * 2 : MM__PAGE;
-        if (!mm__table_grow(h, (void **)&h->arenas, old_size, new_size)) return false;
-        h->arena_capacity = (uint32_t)(new_size / sizeof *h->arenas);
-    }
+    if (!mm__array_reserve(h, (void **)(void *)&h->arenas, i, &h->arena_capacity,
+                           sizeof *h->arenas))
+        return false;
     if (i == h->arena_count) h->arena_count++;
     h->arenas[i] = arena;
     arena->index = i;
@@ -3468,9 +3466,9 @@ MM__RARE MM__PRIVATE bool mm__spares_delete(mm__heap *h)
 
 /* -- pages -- */
 
-MM__PRIVATE uint64_t mm__page_mask(size_t first, size_t n)
+MM__NOINLINE uint64_t mm__low_bits(size_t n)
 {
-    return (n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1) << (first % 64);
+    return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
 }
 
 MM__RARE MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n,
@@ -3479,7 +3477,7 @@ MM__RARE MM__PRIVATE void mm__pages_set(mm__arena *arena, size_t first, size_t n
     size_t left = n;
     while (left) {
         size_t   k = 64 - first % 64 < left ? 64 - first % 64 : left;
-        uint64_t mask = mm__page_mask(first, k);
+        uint64_t mask = mm__low_bits(k) << (first % 64);
         if (is_free)
             arena->pages[first / 64] |= mask;
         else
@@ -3568,12 +3566,7 @@ MM__NOINLINE void mm__queue_remove(mm__class *k, mm__bpool *pool)
 MM__PRIVATE void mm__bits_fill(uint64_t *word, size_t n)
 {
     for (; n >= 64; n -= 64) *word++ = ~UINT64_C(0);
-    if (n) *word = (UINT64_C(1) << n) - 1;
-}
-
-MM__NOINLINE uint64_t mm__low_bits(size_t n)
-{
-    return n >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << n) - 1;
+    if (n) *word = mm__low_bits(n);
 }
 
 /* Make the units of `pool` find it, for blocks of `size`. */
