@@ -283,8 +283,8 @@ typedef struct mm_heap_desc {
     bool     gc_disable;        /* start with automatic collection off           */
     bool     gc_stress;         /* collect before every new tracked object       */
 
-    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: when the heap has 8 MiB; for
-                                   objects with references, 16)                  */
+    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: once 1.5 MiB are in use; for
+                                   objects with references, 12)                  */
     uint64_t hash_seed;         /* of interning and strings (0: random)          */
 
     /* What is checked at run time. 0: nothing that costs; 1: every free and
@@ -3357,14 +3357,18 @@ MM__NOINLINE void mm__arena_close(mm__heap *h, mm__arena *arena)
     if (arena->next) arena->next->prev = arena->prev;
 }
 
-/* The first touch of a huge page is a pause of milliseconds on some machines. */
-MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena, uint32_t kind)
+/* Ask for huge pages from `page` on, before the first touch; not before so much is in
+   use that the unused rest of one hardly more than doubles it. For objects with
+   references later: that touch is a pause of milliseconds on some machines. */
+MM__RARE MM__PRIVATE void mm__arena_want_huge(mm__heap *h, mm__arena *arena,
+                                              uint32_t kind, size_t page)
 {
     mm_huge_pages mode = h->desc.huge_pages;
-    size_t large = (size_t)(kind == MM__KIND_TRACKED ? 16 : 8) << 20;
+    size_t least = (size_t)3 << (kind == MM__KIND_TRACKED ? 22 : 19);
     if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
-    if (mode == MM_HUGE_AUTO && h->arena_total * MM__ARENA_SIZE < large) return;
-    mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
+    if (mode == MM_HUGE_AUTO && h->small_bytes < least) return;
+    mm__os_want_huge_pages((char *)arena + page * MM__PAGE,
+                           MM__ARENA_SIZE - page * MM__PAGE);
 }
 
 MM__RARE MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
@@ -3406,7 +3410,7 @@ MM__RARE MM__PRIVATE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
     if (arena == NULL) return NULL;
-    mm__arena_want_huge(h, arena, kind); /* before the first touch */
+    mm__arena_want_huge(h, arena, kind, 0); /* before the first touch */
     arena->head.heap = &h->front;
     arena->head.kind = kind;
     arena->size = MM__ARENA_SIZE;
@@ -3518,7 +3522,8 @@ MM__RARE MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n,
     return 0;
 }
 
-/* An arena with n free pages in a row, the fullest of those looked at. */
+/* An arena with n free pages in a row, the fullest of those looked at. The upper half
+   is given out last, when more may be in use than when the arena was made. */
 MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n,
                                                size_t step, size_t *first)
 {
@@ -3530,6 +3535,7 @@ MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_
         looked += 1;
         if (at) best = a, *first = at;
     }
+    if (best && *first == MM__PAGES / 2) mm__arena_want_huge(h, best, kind, *first);
     if (best) return best;
     best = mm__arena_new(h, kind);
     if (best) *first = mm__pages_find(best, n, step);

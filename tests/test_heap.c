@@ -230,6 +230,59 @@ static void every_page_mode_works(void **state)
     }
 }
 
+/* Whether huge pages were asked for where p is, as the system tells. */
+static bool wants_huge_pages(const void *p)
+{
+    FILE         *file = fopen("/proc/self/smaps", "r");
+    char          line[512];
+    unsigned long start, end;
+    bool          here = false, huge = false;
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            here = (uintptr_t)p - start < end - start;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            huge = strstr(line, " hg") != NULL;
+    }
+    if (file != NULL) fclose(file);
+    return huge;
+}
+
+/* By then 2 MiB are in use, the first of which are in small pages. */
+static bool large_heap_wants_huge_pages(mm_heap_desc *desc, mm_huge_pages mode)
+{
+    mm_heap *heap;
+    void    *few, *many;
+    bool     small, large;
+    desc->huge_pages = mode;
+    heap = mm_heap_create(desc);
+    assert_non_null(heap);
+    few = chain_of(heap, 48, 10000);
+    small = wants_huge_pages(few);
+    many = chain_of(heap, 48, 35000);
+    large = wants_huge_pages(many);
+    assert_int_equal(small, mode == MM_HUGE_ON && large);
+    chain_free(heap, few, 48);
+    chain_free(heap, many, 48);
+    assert_int_equal(mm_heap_destroy(heap), 0);
+    return large;
+}
+
+static void a_heap_gets_huge_pages_when_it_is_large(void **state)
+{
+    test_env     env;
+    mm_heap_desc plain, hooked;
+    bool         any;
+    (void)state;
+    memset(&env, 0, sizeof env);
+    memset(&plain, 0, sizeof plain);
+    hooked = test_desc(&env);
+    any = large_heap_wants_huge_pages(&plain, MM_HUGE_ON); /* does the system know? */
+    assert_int_equal(large_heap_wants_huge_pages(&plain, MM_HUGE_AUTO), any);
+    assert_false(large_heap_wants_huge_pages(&plain, MM_HUGE_OFF));
+    assert_false(large_heap_wants_huge_pages(&hooked, MM_HUGE_ON));
+    test_env_balanced(&env);
+}
+
 static void half_a_hook_is_refused(void **state)
 {
     mm_heap_desc desc;
@@ -718,6 +771,46 @@ static void purge_lowers_resident_memory(void **state)
     assert_true(resident() <= before + 4 * TEST_MIB);
     assert_int_equal(mm_heap_destroy(heap), 0);
     free(p);
+}
+
+/* Whether the system gives more memory at a touch than a page of 4 KiB, unasked. */
+static bool pages_are_large(void)
+{
+    char  *p = (char *)test_map_aligned(TEST_ARENA, TEST_ARENA);
+    size_t before = resident();
+    bool   large;
+    *p = 1;
+    large = test_page() > 4096 || resident() >= before + 1 * TEST_MIB;
+    munmap(p, TEST_ARENA);
+    return large;
+}
+
+/* 10,000 blocks, and one of each size, take less than one huge page; with five times
+   as many there are some, and they go back like other pages. */
+static void a_heap_takes_the_pages_it_needs(void **state)
+{
+    mm_heap *heap;
+    size_t   before, size;
+    void    *few, *many, *last;
+    (void)state;
+    TEST_NEEDS_NATIVE();
+    if (pages_are_large()) skip();
+    before = resident();
+    heap = mm_heap_create(NULL);
+    few = chain_of(heap, 64, 10000);
+    assert_true(resident() <= before + 1 * TEST_MIB);
+    for (size = 80; size < 16384; size += size / 8)
+        assert_non_null(memset(mm_alloc(heap, size), 1, size));
+    assert_true(resident() <= before + 2 * TEST_MIB - 256 * TEST_KIB);
+    many = chain_of(heap, 64, 50000);
+    last = mm_alloc(heap, 64);
+    assert_true(resident() <= before + 7 * TEST_MIB);
+    chain_free(heap, few, 64);
+    chain_free(heap, many, 64);
+    mm_heap_purge(heap);
+    assert_true(resident() <= before + 1 * TEST_MIB);
+    mm_free(heap, last);
+    mm_heap_destroy(heap);
 }
 
 static void pages_purged_under_a_live_block_come_back_clean(void **state)
@@ -1571,6 +1664,7 @@ int main(void)
         TEST(stress_collects_before_every_tracked_object),
         TEST(the_hash_seed_decides_hashes),
         TEST(every_page_mode_works),
+        TEST(a_heap_gets_huge_pages_when_it_is_large),
         TEST(half_a_hook_is_refused),
         TEST(a_small_buffer_fails_and_says_what_is_needed),
         TEST(a_buffer_is_all_a_heap_touches),
@@ -1590,6 +1684,7 @@ int main(void)
         TEST(purge_returns_memory_and_never_asks_for_any),
         TEST(process_memory_follows_use),
         TEST(purge_lowers_resident_memory),
+        TEST(a_heap_takes_the_pages_it_needs),
         TEST(pages_purged_under_a_live_block_come_back_clean),
         TEST(walk_shows_every_block_once),
         TEST(walk_stops_when_told),
