@@ -283,7 +283,7 @@ typedef struct mm_heap_desc {
     bool     gc_disable;        /* start with automatic collection off           */
     bool     gc_stress;         /* collect before every new tracked object       */
 
-    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: once 1.5 MiB are in use; for
+    mm_huge_pages huge_pages;   /* (MM_HUGE_AUTO: once 3 MiB are in use; for
                                    objects with references, 12)                  */
     uint64_t hash_seed;         /* of interning and strings (0: random)          */
 
@@ -3357,18 +3357,16 @@ MM__NOINLINE void mm__arena_close(mm__heap *h, mm__arena *arena)
     if (arena->next) arena->next->prev = arena->prev;
 }
 
-/* Ask for huge pages from `page` on, before the first touch; not before so much is in
-   use that the unused rest of one hardly more than doubles it. For objects with
-   references later: that touch is a pause of milliseconds on some machines. */
-MM__RARE MM__PRIVATE void mm__arena_want_huge(mm__heap *h, mm__arena *arena,
-                                              uint32_t kind, size_t page)
+/* Ask for huge pages before the first touch; not before so much is in use that the
+   unused rest of one hardly matters. For objects with references later: that touch is a
+   pause of milliseconds on some machines. */
+MM__RARE MM__PRIVATE void mm__arena_want_huge(mm__heap *h, void *arena, uint32_t kind)
 {
     mm_huge_pages mode = h->desc.huge_pages;
-    size_t least = (size_t)3 << (kind == MM__KIND_TRACKED ? 22 : 19);
+    size_t least = (size_t)3 << (kind == MM__KIND_TRACKED ? 22 : 20);
     if (mode == MM_HUGE_OFF || h->desc.buffer || h->desc.map) return;
     if (mode == MM_HUGE_AUTO && h->small_bytes < least) return;
-    mm__os_want_huge_pages((char *)arena + page * MM__PAGE,
-                           MM__ARENA_SIZE - page * MM__PAGE);
+    mm__os_want_huge_pages(arena, MM__ARENA_SIZE);
 }
 
 MM__RARE MM__PRIVATE void mm__arena_layout(mm__heap *h, mm__arena *arena, uint32_t kind)
@@ -3410,7 +3408,7 @@ MM__RARE MM__PRIVATE mm__arena *mm__arena_new(mm__heap *h, uint32_t kind)
     }
     arena = (mm__arena *)mm__obtain(h, MM__ARENA_SIZE, MM__ARENA_SIZE);
     if (arena == NULL) return NULL;
-    mm__arena_want_huge(h, arena, kind, 0); /* before the first touch */
+    mm__arena_want_huge(h, arena, kind);
     arena->head.heap = &h->front;
     arena->head.kind = kind;
     arena->size = MM__ARENA_SIZE;
@@ -3522,8 +3520,7 @@ MM__RARE MM__PRIVATE size_t mm__pages_find(const mm__arena *arena, size_t n,
     return 0;
 }
 
-/* An arena with n free pages in a row, the fullest of those looked at. The upper half
-   is given out last, when more may be in use than when the arena was made. */
+/* An arena with n free pages in a row, the fullest of those looked at. */
 MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_t n,
                                                size_t step, size_t *first)
 {
@@ -3535,7 +3532,6 @@ MM__RARE MM__PRIVATE mm__arena *mm__arena_with(mm__heap *h, uint32_t kind, size_
         looked += 1;
         if (at) best = a, *first = at;
     }
-    if (best && *first == MM__PAGES / 2) mm__arena_want_huge(h, best, kind, *first);
     if (best) return best;
     best = mm__arena_new(h, kind);
     if (best) *first = mm__pages_find(best, n, step);
@@ -6491,7 +6487,6 @@ MM__INLINE void mm__far_ref(mm__heap *h, mm__trial *t, void *child, void *holder
     far->child = child;
     far->holder = holder;
     MM__PREFETCH(far->byte);
-    if (t->phase == MM__CLEAR) MM__PREFETCH(mm__header_of(child));
 }
 
 /* The slots of `object` at these offsets. */

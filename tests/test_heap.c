@@ -247,7 +247,7 @@ static bool wants_huge_pages(const void *p)
     return huge;
 }
 
-/* By then 2 MiB are in use, the first of which are in small pages. */
+/* By then 7 MiB are in use, the first of which are in small pages. */
 static bool large_heap_wants_huge_pages(mm_heap_desc *desc, mm_huge_pages mode)
 {
     mm_heap *heap;
@@ -258,7 +258,7 @@ static bool large_heap_wants_huge_pages(mm_heap_desc *desc, mm_huge_pages mode)
     assert_non_null(heap);
     few = chain_of(heap, 48, 10000);
     small = wants_huge_pages(few);
-    many = chain_of(heap, 48, 35000);
+    many = chain_of(heap, 48, 150000);
     large = wants_huge_pages(many);
     assert_int_equal(small, mode == MM_HUGE_ON && large);
     chain_free(heap, few, 48);
