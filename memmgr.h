@@ -4942,12 +4942,6 @@ MM__PRIVATE mm_type *mm__type_at(unsigned id)
     return mm__types[id >> 8][id & 255];
 }
 
-/* The type of an object, the last one being at hand. */
-MM__INLINE const mm_type *mm__type_near(const mm_header *header, const mm_type *near)
-{
-    return near && near->mm__.id == header->type ? near : mm__type_at(header->type);
-}
-
 MM__PRIVATE void mm__registry_lock(void)
 {
 #if defined(__GNUC__)
@@ -12136,6 +12130,7 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__FAR
 #undef MM__FEW_SUSPECTS
 #undef MM__ALWAYS_INLINE
+#undef MM__HELD_CARE
 #undef MM__HOT
 #undef MM__HUGE_HEADER
 #undef MM__IMMORTAL
