@@ -5571,15 +5571,15 @@ MM__NOINLINE bool mm__dies_plainly(const mm__heap *h, const mm_header *header)
 
 /* D2 for the slots of a plain object, as nearly all are. Returns one that died of it,
    if plain as well: the last; others are on the stacks. What is of `kind` is plain. */
-MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *at,
-                                  const uint32_t *end, uint32_t kind)
+MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *offset,
+                                  uint32_t n, uint32_t kind)
 {
     char *next = NULL;
-    for (; at != end; at++) {
-        char      *child = (char *)mm__load(object + *at);
+    for (uint32_t i = 0; i < n; i++) {
+        char      *child = (char *)mm__load(object + offset[i]);
         mm_header *header = mm__header_of(child);
         if (child == NULL) continue;
-        mm__store(object + *at, NULL);
+        mm__store(object + offset[i], NULL);
         if ((int32_t)--header->rc > MM__RC_QUIET) continue;
         if ((header->rc == 0 &&
              (mm__header_kind(header) & ~mm__kind(0, 0, MM__GC_OLD)) == kind) ||
@@ -5597,13 +5597,13 @@ MM__INLINE char *mm__drop_plainly(mm__heap *h, char *object, const uint32_t *at,
    of its type. Returns what is not, and is to die next. */
 MM__HOT char *mm__die_alike(mm__heap *h, char *object, const mm_type *type)
 {
-    const uint32_t *at = type->mm__.ref_offsets, *end = at + type->mm__.ref_count;
+    const uint32_t *offset = type->mm__.ref_offsets, n = type->mm__.ref_count;
     const bool      calm = h->cached && !h->busy.collecting && !h->busy.trial;
     const uint32_t  kind = calm ? mm__type_kind(type) : 0;
     const size_t    budget = h->dying_budget;
     size_t more = 0; /* besides the first */
     for (char *next;; more++, object = next) {
-        next = mm__drop_plainly(h, object, at, end, kind);
+        next = mm__drop_plainly(h, object, offset, n, kind);
         if (MM__LIKELY(calm))
             mm__free_calmly(h, object);
         else
