@@ -148,15 +148,6 @@
 #define MM__PRINTF(fmt, args)
 #endif
 #define MM__INLINE static inline MM__UNUSED
-/* Makes x the shorter way, but not at the cost of the other one. */
-#ifdef __has_builtin
-#if __has_builtin(__builtin_expect_with_probability)
-#define MM__OFTEN(x) __builtin_expect_with_probability(!!(x), 1, 0.9)
-#endif
-#endif
-#ifndef MM__OFTEN
-#define MM__OFTEN(x) (x)
-#endif
 
 #ifdef __cplusplus
 #define MM__CAST(T, e) static_cast<T>(e)
@@ -1320,14 +1311,9 @@ struct mm_weakref {
 };
 
 struct mm_pool {
-    uint64_t turns; /* of the hot item                                             */
-    void    *hot;
-    uint64_t pops;  /* one for each acquire from the stack, up to 0                */
     void   **top, **limit;
+    uint64_t acquires;
 };
-/* turns: the address in the upper 48 bits, 16 for each time that the item was released,
-   and 15 if it is in use. It can be acquired if none of the bits OFF is set. */
-enum { MM__TURNS_TAKEN = 15, MM__TURNS_ONE = 16, MM__TURNS_OFF = 0x800F };
 
 MM_API mm_heap *mm__heap_create(const mm_heap_desc *desc, uint64_t config);
 MM_API void    *mm__alloc_slow(mm_heap *heap, size_t size);
@@ -1587,33 +1573,20 @@ MM__INLINE void *mm_handle_get(const mm_heap *heap, mm_handle handle)
     return object;
 }
 
-MM__INLINE void *mm__turns_item(uint64_t turns)
-{
-    return (void *)(uintptr_t)((int64_t)turns >> 16);
-}
-
 MM__INLINE void *mm_pool_acquire(mm_pool *pool)
 {
-    uint64_t turns = pool->turns;
-    void *item;
-    if (MM__OFTEN((turns & MM__TURNS_OFF) == 0)) {
-        pool->turns = turns + MM__TURNS_TAKEN;
-        return mm__turns_item(turns);
+    void *item = pool->top[-1];
+    if (MM__LIKELY(item != NULL)) {
+        pool->top--;
+        pool->acquires++;
+        return item;
     }
-    item = pool->top[-1];
-    if (!MM__LIKELY(item != NULL)) return mm__pool_acquire_slow(pool);
-    pool->top--;
-    return MM__LIKELY(++pool->pops != 0) ? item : mm__pool_acquire_slow(pool);
+    return mm__pool_acquire_slow(pool);
 }
 
 MM__INLINE void mm_pool_release(mm_pool *pool, void *item)
 {
-    void **top;
-    if (item == pool->hot) {
-        pool->turns++;
-        return;
-    }
-    top = pool->top;
+    void **top = pool->top;
     if (MM__LIKELY(top != pool->limit && item != NULL)) {
         *top = item;
         pool->top = top + 1;
@@ -2847,16 +2820,14 @@ typedef struct mm__intern {
 /* An object pool; its room explains it. */
 typedef struct mm__pool mm__pool;
 struct mm__pool {
+    mm_pool      front;
     mm_pool_desc desc;
-    mm_pool      front;           /* not first: its loads would wait for stores to an
-                                     item at the same place of another page        */
     mm_heap     *heap;
     mm__pool    *next, *previous; /* of this heap's pools                          */
     void       **stack;           /* [0] is NULL, then the idle items              */
     size_t       capacity;        /* idle items the stack has room for             */
     size_t       idle;            /* of a guarded pool                             */
     size_t       items;           /* made and not freed: in use and idle           */
-    uint64_t     hits;            /* plus front.pops and mm__pool_hot_hits()       */
     uint64_t     misses, refused;
     uintptr_t   *known;           /* of a checked pool: every item, bit 0: idle    */
     size_t       known_capacity;  /* 0 or a power of two                           */
@@ -10483,24 +10454,12 @@ MM_API bool mm_view_equal(const mm_view *a, const mm_view *b)
    >>pool.impl   Object pools
 
    Idle items wait on a stack whose first entry is NULL, as in a cache of the heap
-   (N1): the inline half pops and pushes.
+   (N1): the inline half pops and pushes. What it cannot do (zero, reset, managed
+   types, debugging) makes a pool *guarded*: its front always looks empty and full,
+   so that every call comes here.
 
       stack -> | NULL | item | item | item |      |      |
                                             ^ top         ^ limit
-
-   But one item may be *hot*: it is acquired first, and is never on the stack. Acquiring
-   it and releasing it store one word each, the same, which also counts; so a pair of
-   calls costs less than with a stack, whose pairs store three.
-
-      turns:  | its address: 48 bits | releases: 12 | 4 |  15 in use, 0 idle, others:
-                                       ^ time to fold      released more than once
-
-   An item becomes hot when it is made, when it comes from the stack as the 256th since
-   then, or when it finds the stack full; all this only if no hot item is idle.
-
-   What the inline half cannot do (zero, reset, managed types, debugging) makes a pool
-   *guarded*: its front always looks empty and full, and no item is hot, so that every
-   call comes here.
 
    The stack grows when an item is made, never when one comes back: a release, and
    the death of an object, need no memory. With debug >= 1 plain pools also keep a
@@ -10512,11 +10471,9 @@ MM_API bool mm_view_equal(const mm_view *a, const mm_view *b)
    Invariants
      P1  stack[0] is NULL; there are at most max_idle idle items, and room for as
          many of all the items as that
-     P2  a guarded pool has front.top == front.limit == stack + 1, no hot item, and
-         counts its idle items; another has front.top == stack + 1 + those on the stack,
-         and turns tells where front.hot is, if there is a hot item
-     P3  idle items are distinct and of this pool; all are on the stack but a hot one,
-         which is not, in use or idle; items in use = items - idle
+     P2  a guarded pool has front.top == front.limit == stack + 1 and counts its idle
+         items; another has front.top == stack + 1 + idle
+     P3  idle items are distinct and of this pool; items in use = items - idle
      P4  a checked pool's set holds exactly its items, marked as they are
      P5  a closed pool is managed, has no idle items, and lives until its last object
          in use dies
@@ -10525,37 +10482,14 @@ MM_API bool mm_view_equal(const mm_view *a, const mm_view *b)
 enum {
     MM__POOL_MAX_IDLE = 1024, /* when the description does not say                 */
     MM__POOL_STACK_MIN = 16,  /* entries of the smallest stack                     */
-    MM__POOL_PERIOD = 256,    /* of front.pops                                     */
     MM__KNOWN_MIN = 32        /* entries of the smallest set                       */
 };
 
 #define MM__KNOWN_IDLE ((uintptr_t)1)
 
-MM__PRIVATE mm__pool *mm__pool_behind(const mm_pool *front)
-{
-    return (mm__pool *)((uintptr_t)front - offsetof(mm__pool, front));
-}
-
-MM__PRIVATE bool mm__pool_hot_idle(const mm__pool *pool)
-{
-    return (pool->front.turns & 15) != MM__TURNS_TAKEN;
-}
-
-/* Acquires of the hot item that are not yet in pool->hits: each but the last of its
-   releases was followed by one, and the last one if it is in use. */
-MM__PRIVATE uint64_t mm__pool_hot_hits(const mm__pool *pool)
-{
-    return (pool->front.turns / MM__TURNS_ONE & 0xFFF) - mm__pool_hot_idle(pool);
-}
-
-MM__PRIVATE size_t mm__pool_stacked(const mm__pool *pool)
-{
-    return pool->guarded ? pool->idle : (size_t)(pool->front.top - pool->stack) - 1;
-}
-
 MM__NOINLINE size_t mm__pool_idle(const mm__pool *pool)
 {
-    return mm__pool_stacked(pool) + mm__pool_hot_idle(pool);
+    return pool->guarded ? pool->idle : (size_t)(pool->front.top - pool->stack) - 1;
 }
 
 /* How many idle items there may be now; the stack has room for them. */
@@ -10565,47 +10499,26 @@ MM__PRIVATE size_t mm__pool_room(const mm__pool *pool)
     return pool->capacity < most ? pool->capacity : most;
 }
 
-MM__PRIVATE void mm__pool_set_stacked(mm__pool *pool, size_t stacked)
+/* Keeps P2. */
+MM__RARE MM__PRIVATE void mm__pool_set_idle(mm__pool *pool, size_t idle)
 {
-    if (pool->guarded)
-        pool->idle = stacked;
-    else
-        pool->front.top = pool->stack + 1 + stacked;
+    pool->idle = idle;
+    pool->front.top = pool->stack + 1 + (pool->guarded ? 0 : idle);
+    pool->front.limit = pool->stack + 1 + (pool->guarded ? 0 : mm__pool_room(pool));
 }
 
-/* Of a guarded pool. */
-MM__PRIVATE void mm__pool_push(mm__pool *pool, void *item)
+MM__RARE MM__PRIVATE void mm__pool_push(mm__pool *pool, void *item)
 {
-    pool->stack[++pool->idle] = item;
+    size_t idle = mm__pool_idle(pool);
+    pool->stack[1 + idle] = item;
+    mm__pool_set_idle(pool, idle + 1);
 }
 
-/* No item is hot. If the one that was is idle it is now on the stack, perhaps beyond
-   the limit: there is room. */
-MM__PRIVATE void mm__pool_cool(mm__pool *pool)
+MM__PRIVATE void *mm__pool_pop(mm__pool *pool)
 {
-    pool->hits += mm__pool_hot_hits(pool);
-    if (mm__pool_hot_idle(pool)) *pool->front.top++ = pool->front.hot;
-    pool->front.turns = MM__TURNS_TAKEN;
-    pool->front.hot = &pool->nothing;
-}
-
-/* The n-th item from now on that comes from the stack is to become hot. */
-MM__PRIVATE void mm__pool_set_period(mm__pool *pool, uint64_t n)
-{
-    pool->hits += pool->front.pops + n;
-    pool->front.pops = 0 - n;
-}
-
-/* Makes item hot; false if its address has more than 48 bits. It is not on the stack,
-   and no other hot item is idle. */
-MM__PRIVATE bool mm__pool_heat(mm__pool *pool, void *item, bool idle)
-{
-    uint64_t turns = (uint64_t)(uintptr_t)item << 16;
-    if (mm__turns_item(turns) != item) return false;
-    pool->hits += mm__pool_hot_hits(pool);
-    pool->front.hot = item;
-    pool->front.turns = turns + MM__TURNS_TAKEN + idle;
-    return true;
+    size_t idle = mm__pool_idle(pool);
+    mm__pool_set_idle(pool, idle - 1);
+    return pool->stack[idle];
 }
 
 /* --- the set of a checked pool's items --- */
@@ -10687,34 +10600,25 @@ MM__PRIVATE bool mm__known_reserve(mm__pool *pool)
 
 /* --- making and ending items --- */
 
-/* The stack, with the same items, is elsewhere now. Keeps P2. */
-MM__PRIVATE void mm__pool_set_stack(mm__pool *pool, void **stack, size_t capacity)
-{
-    size_t stacked = mm__pool_stacked(pool), most = pool->desc.max_idle - 1;
-    if (pool->stack != &pool->nothing) mm_free(pool->heap, pool->stack);
-    pool->stack = stack;
-    pool->capacity = capacity;
-    pool->front.top = pool->front.limit = stack + 1;
-    mm__pool_set_stacked(pool, stacked);
-    if (!pool->guarded) pool->front.limit += capacity < most ? capacity : most;
-}
-
-/* Room for all items on the stack, up to max_idle, and for mm__pool_cool; or false.
-   Keeps P1. */
+/* Room for all items on the stack, up to max_idle, or false. Keeps P1. */
 MM__PRIVATE bool mm__pool_reserve(mm__pool *pool)
 {
     while (pool->capacity < pool->items && pool->capacity < pool->desc.max_idle) {
-        size_t capacity = pool->capacity == 0 ? (size_t)MM__POOL_STACK_MIN - 2
-                                              : 2 * pool->capacity + 2;
-        size_t old = pool->capacity;
-        void **stack = (void **)mm_alloc(pool->heap, (capacity + 2) * sizeof *stack);
+        size_t capacity = pool->capacity == 0 ? (size_t)MM__POOL_STACK_MIN - 1
+                                              : 2 * pool->capacity + 1;
+        size_t old = pool->capacity, idle;
+        void **stack = (void **)mm_alloc(pool->heap, (capacity + 1) * sizeof *stack);
         if (stack == NULL) return false;
         if (pool->capacity != old) {
             mm_free(pool->heap, stack);
             continue;
         }
-        memcpy(stack, pool->stack, (1 + mm__pool_stacked(pool)) * sizeof *stack);
-        mm__pool_set_stack(pool, stack, capacity);
+        idle = mm__pool_idle(pool);
+        memcpy(stack, pool->stack, (1 + idle) * sizeof *stack);
+        if (pool->stack != &pool->nothing) mm_free(pool->heap, pool->stack);
+        pool->stack = stack;
+        pool->capacity = capacity;
+        mm__pool_set_idle(pool, idle);
     }
     return true;
 }
@@ -10787,7 +10691,7 @@ MM__RARE MM__PRIVATE void mm__pool_discard(mm__pool *pool, void *item)
 /* Order of the idle items means nothing: sort them in place, equal ones meet. */
 MM__PRIVATE void mm__pool_sort_idle(mm__pool *pool)
 {
-    size_t idle = mm__pool_stacked(pool), gap, i, j;
+    size_t idle = mm__pool_idle(pool), gap, i, j;
     void **items = pool->stack + 1;
     for (gap = idle / 2; gap > 0; gap = gap == 2 ? 1 : gap * 5 / 11) {
         for (i = gap; i < idle; i++) {
@@ -10814,28 +10718,23 @@ MM__PRIVATE bool mm__check_pool_item(mm__pool *pool, void *item)
            mm_usable_size(item) >= pool->desc.item_size;
 }
 
-/* Is this an idle item? `twice`: it is known to be idle twice. */
-MM__PRIVATE bool mm__check_pool_once(mm__pool *pool, void *item, bool twice)
-{
-    if (!twice && mm__check_pool_item(pool, item)) return true;
-    mm__log(mm__H(pool->heap), MM_LOG_BUG, "pool %p of %zu bytes: %p %s (P3)",
-            (void *)&pool->front, pool->desc.item_size, item,
-            twice ? "was released twice" : "is not an idle item of it");
-    return false;
-}
-
 /* P3: a plain pool learns here of a double release and of a foreign pointer. */
 MM__PRIVATE bool mm__check_pool_idle(mm__pool *pool)
 {
-    size_t idle = mm__pool_stacked(pool), i;
-    void *hot = pool->front.hot;
-    bool good = !mm__pool_hot_idle(pool) ||
-                mm__check_pool_once(pool, hot, (pool->front.turns & 15) != 0);
+    size_t idle = mm__pool_idle(pool), i;
+    bool good = true;
     mm__pool_sort_idle(pool);
     for (i = 1; i <= idle; i++) {
         void *item = pool->stack[i];
-        bool twice = item == hot || (i > 1 && item == pool->stack[i - 1]);
-        if (!mm__check_pool_once(pool, item, twice)) good = false;
+        const char *what = NULL;
+        if (i > 1 && item == pool->stack[i - 1])
+            what = "was released twice";
+        else if (!mm__check_pool_item(pool, item))
+            what = "is not an idle item of it";
+        if (what == NULL) continue;
+        mm__log(mm__H(pool->heap), MM_LOG_BUG, "pool %p of %zu bytes: %p %s (P3)",
+                (void *)pool, pool->desc.item_size, item, what);
+        good = false;
     }
     return good;
 }
@@ -10862,13 +10761,8 @@ MM__PRIVATE int mm__check_pool_one(mm__pool *pool)
     size_t most = pool->desc.max_idle < pool->items ? pool->desc.max_idle : pool->items;
     if (pool->stack[0] != NULL || idle > mm__pool_room(pool) || pool->capacity < most)
         return 1;
-    if (pool->guarded && (pool->front.top != pool->stack + 1 ||
-                          pool->front.limit != pool->front.top ||
-                          pool->front.hot != &pool->nothing))
-        return 2;
-    if (pool->front.hot == &pool->nothing
-            ? pool->front.turns != MM__TURNS_TAKEN
-            : mm__turns_item(pool->front.turns) != pool->front.hot)
+    if (pool->guarded &&
+        (pool->front.top != pool->stack + 1 || pool->front.limit != pool->front.top))
         return 2;
     if (!mm__check_pool_idle(pool) || idle > pool->items) return 3;
     if (!mm__check_pool_known(pool)) return 4;
@@ -10885,7 +10779,7 @@ MM__PRIVATE bool mm__check_pool(mm__heap *h)
         bool linked = pool->next == NULL || pool->next->previous == pool;
         if (broken == 0 && linked) continue;
         mm__log(h, MM_LOG_BUG, "pool %p breaks P%d, or the list of pools is broken",
-                (void *)&pool->front, broken);
+                (void *)pool, broken);
         good = false;
     }
     return good;
@@ -10920,7 +10814,7 @@ MM__PRIVATE bool mm__pool_take_back(mm__heap *h, void *object)
     mm__pool *pool;
     if (h->pools == NULL) return false; /* the heap is being destroyed */
     pool = mm__pool_of(object);
-    if (!pool->closed && pool->idle < mm__pool_room(pool)) {
+    if (!pool->closed && mm__pool_idle(pool) < mm__pool_room(pool)) {
         if (pool->desc.reset != NULL) pool->desc.reset(object, pool->desc.user);
         mm__pool_rest(object);
         mm__pool_push(pool, object);
@@ -10941,20 +10835,6 @@ MM__PRIVATE void mm__pools_release(mm__heap *h)
     }
 }
 
-/* An item is idle, or freed if there are enough. */
-MM__PRIVATE void mm__pool_keep(mm__pool *pool, void *item)
-{
-    bool kept = mm__pool_idle(pool) < mm__pool_room(pool);
-    if (kept && pool->guarded) {
-        mm__known_mark(pool, item, true);
-        mm__pool_push(pool, item);
-    } else if (kept && pool->front.top != pool->front.limit) {
-        *pool->front.top++ = item;
-    } else if (!kept || !mm__pool_heat(pool, item, true)) {
-        mm__pool_discard(pool, item);
-    }
-}
-
 MM__PRIVATE bool mm__pool_prefill(mm__pool *pool)
 {
     size_t i;
@@ -10965,7 +10845,8 @@ MM__PRIVATE bool mm__pool_prefill(mm__pool *pool)
             mm__object_retire(mm__H(pool->heap), item);
             mm__pool_rest(item);
         }
-        mm__pool_keep(pool, item);
+        mm__known_mark(pool, item, true);
+        mm__pool_push(pool, item);
     }
     return true;
 }
@@ -10998,12 +10879,8 @@ MM__PRIVATE void mm__pool_set_up(mm__pool *pool, mm_heap *heap,
     pool->checked = mm__H(heap)->debug >= 1 && desc->type == NULL;
     pool->guarded = pool->checked || desc->zero || desc->reset != NULL;
     if (desc->type != NULL) pool->guarded = true;
-    mm__pool_set_period(pool, 1);
-    pool->front.turns = MM__TURNS_TAKEN;
-    pool->front.hot = &pool->nothing;
-    pool->stack = pool->front.top = &pool->nothing;
-    pool->front.top++;
-    mm__pool_set_stack(pool, pool->stack, 0);
+    pool->stack = &pool->nothing;
+    mm__pool_set_idle(pool, 0);
 }
 
 MM_API mm_pool *mm_pool_create(mm_heap *heap, const mm_pool_desc *desc)
@@ -11021,8 +10898,8 @@ MM_API mm_pool *mm_pool_create(mm_heap *heap, const mm_pool_desc *desc)
 
 MM_API void mm_pool_destroy(mm_pool *front)
 {
-    mm__pool *pool = mm__pool_behind(front);
-    if (front == NULL) return;
+    mm__pool *pool = (mm__pool *)front;
+    if (pool == NULL) return;
     mm_pool_shrink(front, 0);
     pool->closed = pool->desc.type != NULL && pool->items > 0; /* keeps P5 */
     if (!pool->closed) mm__pool_end(pool);
@@ -11030,16 +10907,9 @@ MM_API void mm_pool_destroy(mm_pool *front)
 
 /* --- acquire and release --- */
 
-/* An idle item: of a guarded pool, or the hot one when it is time to fold. */
 MM__PRIVATE void *mm__pool_reuse(mm__pool *pool)
 {
-    void *item = pool->front.hot;
-    if (!pool->guarded) {
-        mm__pool_heat(pool, item, false);
-        mm__pool_set_period(pool, 1);
-        return item;
-    }
-    item = pool->stack[pool->idle--];
+    void *item = mm__pool_pop(pool);
     if (pool->desc.type != NULL) {
         memset(item, 0, pool->desc.type->size);
         mm__object_revive(mm__H(pool->heap), pool->desc.type, item);
@@ -11050,49 +10920,24 @@ MM__PRIVATE void *mm__pool_reuse(mm__pool *pool)
     return item;
 }
 
-/* The item that was acquired last is likely to come back first. If the hot one is idle,
-   it stays, but it is time to fold; the next time the stack is to tell at once. */
-MM__PRIVATE void mm__pool_prefer(mm__pool *pool, void *item)
+MM_API void *mm__pool_acquire_slow(mm_pool *front)
 {
-    bool fold = mm__pool_hot_idle(pool);
-    if (pool->guarded) return;
-    mm__pool_heat(pool, fold ? pool->front.hot : item, fold);
-    mm__pool_set_period(pool, fold ? 1 : MM__POOL_PERIOD);
-}
-
-/* There is no idle item. */
-MM__PRIVATE void *mm__pool_miss(mm__pool *pool)
-{
+    mm__pool *pool = (mm__pool *)front;
+    bool hit = mm__pool_idle(pool) > 0;
     void *item = NULL;
-    if (pool->desc.max != 0 && pool->items >= pool->desc.max) {
+    if (hit) {
+        item = mm__pool_reuse(pool);
+    } else if (pool->desc.max != 0 && pool->items >= pool->desc.max) {
         pool->refused++;
         mm__fail(pool->heap, MM_ERR_LIMIT, "pool %p: all %zu items are in use",
-                 (void *)&pool->front, pool->items);
+                 (void *)pool, pool->items);
     } else {
         item = mm__pool_make(pool);
     }
     if (item == NULL) return NULL;
-    pool->misses++;
-    mm__pool_prefer(pool, item);
-    return item;
-}
-
-MM_API void *mm__pool_acquire_slow(mm_pool *front)
-{
-    mm__pool *pool = mm__pool_behind(front);
-    void *item;
-    if (front->pops == 0) { /* an item was popped, and its period is over */
-        item = *front->top;
-        mm__pool_prefer(pool, item);
-        return item;
-    }
-    if (mm__pool_idle(pool) > 0) {
-        pool->hits++;
-        item = mm__pool_reuse(pool);
-    } else {
-        item = mm__pool_miss(pool);
-    }
-    if (item != NULL && pool->desc.zero && pool->desc.type == NULL)
+    front->acquires++;
+    if (!hit) pool->misses++;
+    if (pool->desc.zero && pool->desc.type == NULL)
         memset(item, 0, pool->desc.item_size);
     return item;
 }
@@ -11105,13 +10950,13 @@ MM__PRIVATE bool mm__pool_may_release(const mm__pool *pool, void *item)
     mm__bug(mm__H(pool->heap),
             mark != NULL ? "pool %p of %zu bytes: %p was released before"
                          : "pool %p of %zu bytes: %p is not an item of it",
-            (const void *)&pool->front, pool->desc.item_size, item);
+            (const void *)pool, pool->desc.item_size, item);
     return false;
 }
 
 MM_API void mm__pool_release_slow(mm_pool *front, void *item)
 {
-    mm__pool *pool = mm__pool_behind(front);
+    mm__pool *pool = (mm__pool *)front;
     if (item == NULL) return;
     if (pool->desc.type != NULL) {
         mm_decref(item);
@@ -11119,29 +10964,33 @@ MM_API void mm__pool_release_slow(mm_pool *front, void *item)
     }
     if (pool->checked && !mm__pool_may_release(pool, item)) return;
     if (pool->desc.reset != NULL) pool->desc.reset(item, pool->desc.user);
-    mm__pool_keep(pool, item);
+    if (mm__pool_idle(pool) < mm__pool_room(pool)) {
+        mm__known_mark(pool, item, true);
+        mm__pool_push(pool, item);
+    } else {
+        mm__pool_discard(pool, item);
+    }
 }
 
-/* The lowest entries go: the top ones are warm, and the hot one warmer. */
+/* The lowest entries go: the top ones are warm. */
 MM__RARE MM_API size_t mm_pool_shrink(mm_pool *front, size_t keep)
 {
-    mm__pool *pool = mm__pool_behind(front);
+    mm__pool *pool = (mm__pool *)front;
     size_t idle = mm__pool_idle(pool), gone, i;
     if (idle <= keep) return 0;
     gone = idle - keep;
-    mm__pool_cool(pool);
     for (i = 1; i <= gone; i++) mm__pool_discard(pool, pool->stack[i]);
     memmove(pool->stack + 1, pool->stack + 1 + gone, keep * sizeof *pool->stack);
-    mm__pool_set_stacked(pool, keep);
+    mm__pool_set_idle(pool, keep);
     return gone;
 }
 
 MM_API void mm_pool_get_stats(const mm_pool *front, mm_pool_stats *out)
 {
-    const mm__pool *pool = mm__pool_behind(front);
+    const mm__pool *pool = (const mm__pool *)front;
     out->idle = mm__pool_idle(pool);
     out->in_use = pool->items > out->idle ? pool->items - out->idle : 0;
-    out->hits = pool->hits + front->pops + mm__pool_hot_hits(pool);
+    out->hits = front->acquires - pool->misses;
     out->misses = pool->misses;
     out->refused = pool->refused;
 }

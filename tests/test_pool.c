@@ -53,7 +53,7 @@ static void test_items_are_used_again(void **state)
         mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(48);
         mm_pool *pool = mm_pool_create(heap, &desc);
-        char *a, *b, *c;
+        char *a, *b;
         assert_non_null(pool);
         expect(pool, 0, 0, 0, 0);
         a = (char *)mm_pool_acquire(pool);
@@ -70,9 +70,8 @@ static void test_items_are_used_again(void **state)
         mm_pool_release(pool, NULL);
         mm_pool_release(pool, a);
         mm_pool_release(pool, b);
-        c = (char *)mm_pool_acquire(pool);
-        assert_true(c == a || c == b);
-        mm_pool_release(pool, c);
+        assert_ptr_equal(mm_pool_acquire(pool), b); /* the warm one first */
+        mm_pool_release(pool, b);
         expect(pool, 0, 2, 2, 2);
         mm_pool_destroy(pool);
         test_heap_done(heap, &env);
@@ -185,8 +184,7 @@ static void test_prefill_and_shrink(void **state)
         mm_heap *heap = heap_with_debug(&env, debug);
         mm_pool_desc desc = plain(100);
         mm_pool *pool;
-        void *warm, *top, *items[2];
-        size_t i;
+        void *warm, *top;
         desc.prefill = 2000; /* above the default of max_idle: it makes room */
         pool = mm_pool_create(heap, &desc);
         expect(pool, 0, 2000, 0, 0);
@@ -198,11 +196,8 @@ static void test_prefill_and_shrink(void **state)
         assert_int_equal(mm_pool_shrink(pool, 5000), 0);
         assert_int_equal(mm_pool_shrink(pool, 10), 1990);
         expect(pool, 0, 10, 2, 0);
-        for (i = 0; i < 2; i++) {
-            items[i] = mm_pool_acquire(pool); /* the cold ones went */
-            assert_true(items[i] == warm || items[i] == top);
-        }
-        for (i = 0; i < 2; i++) mm_pool_release(pool, items[i]);
+        assert_ptr_equal(mm_pool_acquire(pool), warm); /* the cold ones went */
+        mm_pool_release(pool, warm);
         assert_true(mm_heap_check(heap));
         assert_int_equal(mm_pool_shrink(pool, 0), 10);
         assert_int_equal(mm_pool_shrink(pool, 0), 0);
@@ -311,170 +306,6 @@ static void test_heap_ends_pools(void **state)
     }
 }
 
-/* --- the hot item --- */
-
-static mm_pool *hot_pool(mm_heap *heap, size_t prefill, size_t max_idle)
-{
-    mm_pool_desc desc = plain(48);
-    mm_pool *pool;
-    desc.prefill = prefill;
-    desc.max_idle = max_idle;
-    pool = mm_pool_create(heap, &desc);
-    assert_non_null(pool);
-    return pool;
-}
-
-/* Every hit is counted, also where the counts in the pool's words are folded: with
-   idle items beside the hot one, and without. */
-static void test_pairs_are_counted(void **state)
-{
-    size_t prefill;
-    (void)state;
-    for (prefill = 0; prefill <= 3; prefill += 3) {
-        test_env env;
-        mm_heap *heap = test_heap(&env);
-        mm_pool *pool = hot_pool(heap, prefill, 0);
-        size_t miss = prefill == 0, items = prefill + miss, i;
-        size_t others = 0;
-        void *item = mm_pool_acquire(pool);
-        for (i = 0; i < 10000; i++) {
-            expect(pool, 1, items - 1, i + 1 - miss, miss);
-            mm_pool_release(pool, item);
-            expect(pool, 0, items, i + 1 - miss, miss);
-            item = mm_pool_acquire(pool);
-            others += item != pool->hot;
-            if (i % 1000 == 0) assert_true(mm_heap_check(heap));
-        }
-        mm_pool_release(pool, item);
-        assert_true(others < 300); /* else the hot item */
-        mm_pool_destroy(pool);
-        test_heap_done(heap, &env);
-    }
-}
-
-/* Bursts, whose items come from the stack and go back to it, are counted, too. */
-static void test_bursts_are_counted(void **state)
-{
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    mm_pool *pool = hot_pool(heap, 0, 0);
-    void *items[70];
-    size_t round, i;
-    (void)state;
-    for (round = 0; round < 100; round++) {
-        for (i = 0; i < 70; i++) {
-            items[i] = mm_pool_acquire(pool);
-            if (round > 0) expect(pool, i + 1, 69 - i, 70 * (round - 1) + i + 1, 70);
-        }
-        for (i = 0; i < 70; i++) {
-            mm_pool_release(pool, items[round % 2 ? i : 69 - i]);
-            expect(pool, 69 - i, i + 1, 70 * round, 70);
-        }
-    }
-    mm_pool_destroy(pool);
-    test_heap_done(heap, &env);
-}
-
-/* The hot item may stay in use for long: another one takes its place. */
-static void test_hot_item_is_replaced(void **state)
-{
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    mm_pool *pool = hot_pool(heap, 10, 0);
-    void *kept = mm_pool_acquire(pool), *item = NULL;
-    size_t i;
-    (void)state;
-    assert_ptr_equal(pool->hot, kept);
-    for (i = 0; i < 1000; i++) {
-        item = mm_pool_acquire(pool);
-        mm_pool_release(pool, item);
-    }
-    assert_ptr_equal(pool->hot, item);
-    expect(pool, 1, 9, 1001, 0);
-    mm_pool_release(pool, kept);
-    expect(pool, 0, 10, 1001, 0);
-    assert_ptr_equal(mm_pool_acquire(pool), item);
-    mm_pool_release(pool, item);
-    assert_true(mm_heap_check(heap));
-    mm_pool_destroy(pool);
-    test_heap_done(heap, &env);
-}
-
-/* It is one of the idle items: the last one to go, and then forgotten. */
-static void test_hot_item_is_shrunk(void **state)
-{
-    size_t keep;
-    (void)state;
-    for (keep = 0; keep <= 2; keep++) {
-        test_env env;
-        mm_heap *heap = test_heap(&env);
-        mm_pool *pool = hot_pool(heap, 3, 0);
-        size_t blocks = test_stats(heap).live_blocks;
-        void *hot = mm_pool_acquire(pool);
-        mm_pool_release(pool, hot);
-        expect(pool, 0, 3, 1, 0);
-        assert_int_equal(mm_pool_shrink(pool, keep), 3 - keep);
-        expect(pool, 0, keep, 1, 0);
-        assert_int_equal(test_stats(heap).live_blocks, blocks - (3 - keep));
-        assert_int_equal(mm_pool_shrink(pool, keep), 0);
-        assert_true(mm_heap_check(heap));
-        if (keep > 0) assert_ptr_equal(mm_pool_acquire(pool), hot);
-        if (keep == 0) assert_true(pool->hot != hot);
-        mm_pool_destroy(pool);
-        if (keep > 0) mm_free(heap, hot);
-        test_heap_done(heap, &env);
-    }
-}
-
-/* A hot item that stays in use takes no room from the idle ones. */
-static void test_hot_item_and_max_idle(void **state)
-{
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    size_t most, i, round;
-    (void)state;
-    for (most = 1; most <= 40; most += 13) {
-        mm_pool *pool = hot_pool(heap, most, most);
-        void *items[60];
-        expect(pool, 0, most, 0, 0);
-        for (round = 0; round < 3; round++) {
-            for (i = 0; i < 60; i++) items[i] = mm_pool_acquire(pool);
-            for (i = 0; i < 59; i++) mm_pool_release(pool, items[i]); /* not the last */
-            assert_int_equal(pool_stats(pool).idle, most);
-            assert_true(mm_heap_check(heap));
-            mm_pool_release(pool, items[59]);
-            assert_int_equal(pool_stats(pool).idle, most);
-            assert_int_equal(pool_stats(pool).in_use, 0);
-        }
-        mm_pool_destroy(pool);
-    }
-    test_heap_done(heap, &env);
-}
-
-/* An address that does not fit beside the counts: never hot. */
-static void test_long_addresses_are_not_hot(void **state)
-{
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    mm_pool *pool = hot_pool(heap, 0, 0);
-    void *item = mm_pool_acquire(pool);
-    uintptr_t high = (uintptr_t)1 << (sizeof high * 8 - 2);
-    (void)state;
-    if (sizeof high == 8) {
-        void *distant = (void *)((uintptr_t)item ^ high);
-        assert_false(mm__pool_heat(mm__pool_behind(pool), distant, false));
-    }
-    assert_ptr_equal(pool->hot, item);
-    pool->turns += (uint64_t)16 << 16;
-    assert_false(mm_heap_check(heap));
-    pool->turns -= (uint64_t)16 << 16;
-    mm_pool_release(pool, item);
-    assert_true(mm_heap_check(heap));
-    mm_pool_destroy(pool);
-    env.logged[MM_LOG_BUG] = 0;
-    test_heap_done(heap, &env);
-}
-
 /* --- caller's bugs --- */
 
 typedef enum mistake { DOUBLE, FOREIGN, MIDDLE, STACK, OTHER_POOL } mistake;
@@ -552,103 +383,6 @@ static void test_double_release_is_found_by_the_check(void **state)
         if (j == i) mm_pool_release(pool, again[i]); /* each one once */
     }
     expect(pool, 0, 10, 11, 10);
-    assert_true(mm_heap_check(heap));
-    mm_pool_destroy(pool);
-    env.logged[MM_LOG_BUG] = 0;
-    test_heap_done(heap, &env);
-}
-
-/* The same of the hot item: idle twice, or on the stack as well. */
-static void test_double_release_of_the_hot_item(void **state)
-{
-    int again;
-    (void)state;
-    for (again = 0; again <= 2; again++) {
-        test_env env;
-        mm_heap *heap = test_heap(&env);
-        mm_pool *pool = hot_pool(heap, 0, 0);
-        void *other = mm_pool_acquire(pool), *hot = mm_pool_acquire(pool);
-        mm_pool_release(pool, hot);
-        mm_pool_release(pool, other);
-        assert_ptr_equal(pool->hot, hot);
-        assert_true(mm_heap_check(heap));
-        if (again < 2) {
-            mm_pool_release(pool, hot);
-        } else { /* on the stack twice; then one of the two becomes hot */
-            mm_pool_release(pool, other);
-            assert_ptr_equal(mm_pool_acquire(pool), hot);
-            while (pool->hot != other) {
-                assert_ptr_equal(mm_pool_acquire(pool), other);
-                if (pool->hot != other) mm_pool_release(pool, other);
-            }
-        }
-        if (again == 1) mm_pool_release(pool, hot);
-        assert_false(mm_heap_check(heap));
-        assert_non_null(strstr(env.log, "released twice"));
-        if (again < 2) {
-            expect(pool, 0, 2, 0, 2);
-            assert_ptr_equal(mm_pool_acquire(pool), other);
-            assert_ptr_equal(mm_pool_acquire(pool), hot); /* and it is well again */
-            expect(pool, 2, 0, 2, 2);
-            assert_true(mm_heap_check(heap));
-            mm_pool_release(pool, hot);
-        } else {
-            assert_ptr_equal(mm_pool_acquire(pool), other); /* the one too many */
-            mm_pool_release(pool, hot);
-        }
-        mm_pool_release(pool, other);
-        assert_true(mm_heap_check(heap));
-        mm_pool_destroy(pool);
-        env.logged[MM_LOG_BUG] = 0;
-        test_heap_done(heap, &env);
-    }
-}
-
-/* One more on the stack than there are items, and the hot one besides. */
-static void test_shrink_with_a_full_stack(void **state)
-{
-    enum { N = 14 }; /* the first stack has room for as many */
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    mm_pool *pool = hot_pool(heap, 0, 0);
-    void *items[N], *again[N];
-    size_t i, j;
-    (void)state;
-    for (i = 0; i < N; i++) items[i] = mm_pool_acquire(pool);
-    for (i = 0; i < N; i++) mm_pool_release(pool, items[i]);
-    mm_pool_release(pool, items[5]);
-    assert_ptr_equal(pool->top, pool->limit);
-    assert_int_equal(mm_pool_shrink(pool, N), 1);
-    for (i = 0; i < N; i++) {
-        again[i] = mm_pool_acquire(pool);
-        for (j = 1; j < N && items[j] != again[i];) j++;
-        assert_true(j < N);
-    }
-    for (i = 0; i < N; i++) {
-        for (j = 0; j < i && again[j] != again[i];) j++;
-        if (j == i) mm_pool_release(pool, again[i]); /* each one once */
-    }
-    expect(pool, 0, N - 1, N, N);
-    assert_true(mm_heap_check(heap));
-    mm_pool_destroy(pool);
-    test_heap_done(heap, &env);
-}
-
-/* A foreign pointer that takes the hot item's place when the stack is full. */
-static void test_foreign_hot_item(void **state)
-{
-    test_env env;
-    mm_heap *heap = test_heap(&env);
-    mm_pool *pool = hot_pool(heap, 1, 1);
-    void *item = mm_pool_acquire(pool), *foreign = malloc(64);
-    (void)state;
-    mm_pool_release(pool, foreign);
-    assert_ptr_equal(pool->hot, foreign);
-    assert_false(mm_heap_check(heap));
-    assert_non_null(strstr(env.log, "not an idle item"));
-    assert_ptr_equal(mm_pool_acquire(pool), foreign);
-    free(foreign);
-    mm_pool_release(pool, item);
     assert_true(mm_heap_check(heap));
     mm_pool_destroy(pool);
     env.logged[MM_LOG_BUG] = 0;
@@ -1140,17 +874,8 @@ int main(void)
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_items_outlive_their_pool),
         cmocka_unit_test(test_heap_ends_pools),
-        cmocka_unit_test(test_pairs_are_counted),
-        cmocka_unit_test(test_bursts_are_counted),
-        cmocka_unit_test(test_hot_item_is_replaced),
-        cmocka_unit_test(test_hot_item_is_shrunk),
-        cmocka_unit_test(test_hot_item_and_max_idle),
-        cmocka_unit_test(test_long_addresses_are_not_hot),
         cmocka_unit_test(test_wrong_release_is_found_at_once),
         cmocka_unit_test(test_double_release_is_found_by_the_check),
-        cmocka_unit_test(test_double_release_of_the_hot_item),
-        cmocka_unit_test(test_shrink_with_a_full_stack),
-        cmocka_unit_test(test_foreign_hot_item),
         cmocka_unit_test(test_foreign_release_is_found_by_the_check),
         cmocka_unit_test(test_random_against_a_list),
         cmocka_unit_test(test_objects_come_back),
