@@ -2621,7 +2621,7 @@ struct mm__bpool {
     mm__bpool *next_touched;      /* and of those with members of the closure      */
     uint64_t  suspect_sum;        /* bit w: word w of MM__SUSPECT has fresh ones     */
     uint64_t  touched_sum;        /* bit w: there may be members of the closure     */
-    uint64_t  reached_sum;        /* bit w: see mm__reached_all                     */
+    uint64_t  reached_sum;        /* bit w: see G10                                 */
 };
 
 /* How to get from an object in this unit to its collector byte. */
@@ -5966,6 +5966,8 @@ static mm_type mm__finalizer_type = {
          that a closure has touched has its bit in touched_sum, its pool in that list
      G8  what is free has no bit in MM__HELD
      G9  between slices no reference is noted: gc.far_count is 0
+     G10 after reach, until condemn: all members of a word with a bit in reached_sum are
+         live
    ============================================================================ */
 
 #define MM__SATURATED 125
@@ -6288,6 +6290,8 @@ MM__PRIVATE bool mm__walk_pool(mm__heap *h, mm__trial *t, mm__bpool *pool,
         uint64_t mask;
         if (mm__is_young(t) && !(pool->young_sum >> w & 1)) continue;
         if (reached && (pool->reached_sum >> w & 1)) {
+            MM__INVARIANT(!(mm__not_live(mm__bytes(pool, w)) &
+                            mm__trial_word(t, pool, w, false)));
             if (mm__out_of_budget(t, 1)) return false;
             continue;
         }
@@ -6551,7 +6555,7 @@ MM__INLINE void mm__mark_from(mm__trial *t, const void *object)
 
 /* Another kind of object. False: it has been dealt with, or must not be looked at. */
 MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
-                                         void *object)
+                                void *object)
 {
     const mm_header *header = mm__header_of(object);
     const mm_type   *type = mm_type_of(header + 1);
@@ -6579,7 +6583,7 @@ MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
 }
 
 MM__HOT void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                                uint64_t mask)
+                            uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     char    *object = (char *)mm__object_at(h, pool, w * 64);
@@ -6831,8 +6835,8 @@ MM__INLINE uint32_t mm__look(mm__trial *t, const mm_header *header, uint32_t pla
 }
 
 /* Members to mark from: to reach, all or none; later, all but the reached. */
-MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
-                                            size_t w, uint64_t mask)
+MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool, size_t w,
+                                    uint64_t mask)
 {
     uint64_t skip = mask & ~mm__bytes_other(mm__bytes(pool, w), MM__REACHED);
     if (t->phase == MM__REACH)
@@ -6842,7 +6846,7 @@ MM__NOINLINE uint64_t mm__mark_mask(mm__trial *t, const mm__bpool *pool,
 }
 
 /* If all members of a word are reached, and none is young, the trial need not look at
-   them any more. */
+   them any more. Keeps G10. */
 MM__NOINLINE void mm__reached_all(mm__trial *t, mm__bpool *pool, size_t w,
                                   uint64_t mask)
 {
@@ -6883,7 +6887,7 @@ MM__NOINLINE bool mm__mark_held(mm__heap *h, mm__trial *t, void *object, uint8_t
 
 /* To reach, only roots and what they lead to are looked at. */
 MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
-                               uint64_t mask)
+                           uint64_t mask)
 {
     const mm__near near = mm__near_to(pool);
     const uint8_t  low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
