@@ -92,6 +92,9 @@ negative: setup ## a barrier taken out: found by the fuzzer (RUN=recheck for one
 valgrind: ## suites under valgrind (RUN=test_heap for one)
 	$(call variant,valgrind,valgrind-run CFLAGS="-O1 -g")
 
+windows: ## suites and vectors as Windows programs, by MinGW and Wine (RUN=test_heap for one)
+	+@BUILD=$(BUILD)/windows RUN="$(RUN)" sh tests/windows.sh
+
 # The halves of the targets above that run with BUILD set to their own folder.
 variant-run: setup
 	@sh tests/run.sh suites vectors examples demo
@@ -115,6 +118,9 @@ valgrind-run: setup
 	else echo "valgrind is not installed" >&2; exit 1; fi
 
 # ---------------------------------------------------------------------- and more
+
+windows-run: setup
+	@sh tests/run.sh $(or $(RUN),suites vectors)
 
 bench: setup-demo ## measure against other allocators and collectors (ROOM=heap for one)
 	@ROOM="$(ROOM)" STB="$(STB)" sh tests/bench/run.sh
@@ -161,6 +167,6 @@ $(BUILD)/examples/%: examples/%.c memmgr.h $(wildcard examples/*.h) $(BUILD)/stb
 	@$(COMPILE) $(STB) $< -o $@ $(LDLIBS)
 
 .PHONY: all help demo test suites vectors examples debug compile-matrix coexist symbols docs \
-	style sanitize small stress oom fuzz negative valgrind variant-run sanitize-run \
-	stress-run oom-run fuzz-run valgrind-run bench install format clean setup setup-demo FORCE
+	style sanitize small stress oom fuzz negative valgrind windows variant-run sanitize-run \
+	stress-run oom-run fuzz-run valgrind-run windows-run bench install format clean setup setup-demo FORCE
 .DELETE_ON_ERROR:

@@ -139,7 +139,11 @@
 #define MM__LIKELY(x) __builtin_expect(!!(x), 1)
 #define MM__UNUSED __attribute__((unused))
 #define MM__ALWAYS_INLINE static inline __attribute__((unused, always_inline))
+#if defined(__MINGW32__)
+#define MM__PRINTF(fmt, args) __attribute__((format(gnu_printf, fmt, args)))
+#else
 #define MM__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#endif
 #define MM__CLEANUP(fn) __attribute__((cleanup(fn), unused))
 #else
 #define MM__LIKELY(x) (x)
@@ -1646,9 +1650,22 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define WIN32_LEAN_AND_MEAN
 #endif
 #include <windows.h>
+#ifndef PSAPI_VERSION
+#define PSAPI_VERSION 2 /* in kernel32, which everything is linked with */
+#endif
+#include <psapi.h>
 #else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
+
+/* The old run-time library that MinGW links does not know %zu. */
+#if defined(__MINGW32__)
+#define MM__SNPRINTF __mingw_snprintf
+#define MM__VSNPRINTF __mingw_vsnprintf
+#else
+#define MM__SNPRINTF snprintf
+#define MM__VSNPRINTF vsnprintf
 #endif
 
 #if defined(__SSE2__)
@@ -1805,15 +1822,21 @@ extern void *mremap(void *, size_t, size_t, int, ...);
 extern long  syscall(long, ...);
 #endif
 
+/* mm__os_map       fresh pages, which read as zero; NULL: there are none
+   mm__os_unmap     of what mm__os_map gave: all, or with MM__OS_PARTS any part
+   mm__os_discard   the pages go back but keep their addresses; what they hold is lost
+   mm__os_protect   take access to pages away, or give it back */
+
 #if defined(_WIN32)
 
 MM__RARE MM__PRIVATE void *mm__os_map(size_t size, size_t align)
 {
+    if (size + align < size) return NULL;
     for (int attempt = 0; attempt < 16; attempt++) {
         char *raw =
             (char *)VirtualAlloc(NULL, size + align, MEM_RESERVE, PAGE_NOACCESS);
-        if (raw == NULL) return NULL;
         char *p = (char *)mm__round_up((size_t)raw, align);
+        if (raw == NULL) return NULL;
         VirtualFree(raw, 0, MEM_RELEASE); /* and take the aligned part again */
         p = (char *)VirtualAlloc(p, size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
         if (p != NULL) return p;
@@ -1829,9 +1852,11 @@ MM__PRIVATE void mm__os_unmap(void *p, size_t size)
     VirtualFree(p, 0, MEM_RELEASE);
 }
 
+/* Unlocking what was never locked takes it out of the working set. */
 MM__PRIVATE void mm__os_discard(void *p, size_t size)
 {
     VirtualAlloc(p, size, MEM_RESET, PAGE_READWRITE);
+    VirtualUnlock(p, size);
 }
 
 MM__PRIVATE bool mm__os_protect(void *p, size_t size, bool access)
@@ -1889,7 +1914,6 @@ MM__PRIVATE void mm__os_unmap(void *p, size_t size)
     munmap(p, size);
 }
 
-/* Give the pages back but keep the addresses; they read as zero again. */
 MM__PRIVATE void mm__os_discard(void *p, size_t size)
 {
 #if defined(__linux__)
@@ -2764,8 +2788,8 @@ typedef struct mm__gc {
     uint64_t bytes_new;           /* of large objects since the last collection    */
     mm__trial old, young;
     mm__excess_table excess[3];   /* of low and high trials; of roots             */
-    mm__far  far[MM__FAR];        /* references that wait for mm__far_settle      */
-    size_t   far_count;
+    mm__far  noted[MM__FAR];      /* references that wait for mm__far_settle      */
+    size_t   noted_count;
     mm__bpool *suspect_pools, *touched_pools;
     size_t    closure_limit;      /* objects that the next closure may look at     */
     uint32_t  closure_pause, closure_wait; /* collections to let pass; and still   */
@@ -2964,7 +2988,7 @@ MM__COLD bool mm__fail(mm_heap *heap, mm_status status, const char *format, ...)
     va_list args;
     char   *text = heap ? mm__H(heap)->message : mm__create_message;
     va_start(args, format);
-    vsnprintf(text, 240, format, args);
+    MM__VSNPRINTF(text, 240, format, args);
     va_end(args);
     if (heap)
         mm__H(heap)->status = status;
@@ -2994,7 +3018,7 @@ MM__COLD void mm__log(mm__heap *h, mm_log_level level, const char *format, ...)
     char    text[480];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    MM__VSNPRINTF(text, sizeof text, format, args);
     va_end(args);
     mm__log_text(h, level, text);
 }
@@ -3002,7 +3026,7 @@ MM__COLD void mm__log(mm__heap *h, mm_log_level level, const char *format, ...)
 MM_API void mm_assert_failed(const char *file, int line, const char *message)
 {
     char text[480];
-    snprintf(text, sizeof text, "%s:%d: %s", file, line, message);
+    MM__SNPRINTF(text, sizeof text, "%s:%d: %s", file, line, message);
     mm__default_log(MM_LOG_BUG, text);
 #ifndef NDEBUG
     abort();
@@ -3023,7 +3047,7 @@ MM__COLD void mm__bug(mm__heap *h, const char *format, ...)
     char    text[480];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    MM__VSNPRINTF(text, sizeof text, format, args);
     va_end(args);
     mm__log_text(h, MM_LOG_BUG, text);
 #ifndef NDEBUG
@@ -3923,8 +3947,8 @@ MM__PRIVATE uint64_t mm__flush_gathered(mm__heap *h, mm__class *k, void **slot,
 MM__RARE MM__NOINLINE void mm__flush(mm__heap *h, void **slot, size_t n)
 {
     mm__class *k = &h->klass[mm__pool_at(mm__A(slot[0]), slot[0])->cache];
-    bool far = n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT;
-    uint64_t   freed = far ? mm__flush_scattered(h, k, slot, n)
+    bool apart = n > 1 && ((uintptr_t)slot[0] ^ (uintptr_t)slot[1]) >> MM__POOL_SHIFT;
+    uint64_t   freed = apart ? mm__flush_scattered(h, k, slot, n)
                            : mm__flush_gathered(h, k, slot, n);
     k->free_blocks += freed;
     h->small_bytes -= (size_t)freed * k->size;
@@ -5965,7 +5989,7 @@ static mm_type mm__finalizer_type = {
      G7  a pool with a bit in suspect_sum is in the list of suspects; a word of bytes
          that a closure has touched has its bit in touched_sum, its pool in that list
      G8  what is free has no bit in MM__HELD
-     G9  between slices no reference is noted: gc.far_count is 0
+     G9  between slices no reference is noted: gc.noted_count is 0
      G10 after reach, until condemn: all members of a word with a bit in reached_sum are
          live
    ============================================================================ */
@@ -6011,24 +6035,24 @@ typedef struct mm__near {
 MM__INLINE mm__near mm__near_to(const mm__bpool *pool)
 {
     const mm__unit *u = &mm__A(pool)->unit[pool->unit];
-    mm__near near;
-    near.reach = pool->span == 1 ? MM__POOL_SIZE : 0;
-    near.scale = u->scale;
-    near.bytes = u->bytes;
-    return near;
+    mm__near home;
+    home.reach = pool->span == 1 ? MM__POOL_SIZE : 0;
+    home.scale = u->scale;
+    home.bytes = u->bytes;
+    return home;
 }
 
 /* Whether p is in the pool, as `from` is. */
-MM__INLINE bool mm__is_near(const mm__near *near, const void *from, const void *p)
+MM__INLINE bool mm__is_near(const mm__near *home, const void *from, const void *p)
 {
-    return MM__LIKELY(((uintptr_t)from ^ (uintptr_t)p) < near->reach);
+    return MM__LIKELY(((uintptr_t)from ^ (uintptr_t)p) < home->reach);
 }
 
 /* The byte of an object there. Blocks begin at 0 or 8 of a unit, objects 8 later. */
-MM__INLINE uint8_t *mm__near_byte(const mm__near *near, const void *object)
+MM__INLINE uint8_t *mm__near_byte(const mm__near *home, const void *object)
 {
     uint64_t offset = ((uintptr_t)object & (MM__POOL_SIZE - 1)) - 8;
-    return near->bytes + (offset * near->scale >> 40);
+    return home->bytes + (offset * home->scale >> 40);
 }
 
 /* -- the mark stack -- */
@@ -6453,16 +6477,16 @@ MM__PRIVATE uint64_t mm__count_mask(mm__trial *t, const mm__bpool *pool, size_t 
     return mask;
 }
 
-/* A slot of an object in the pool that `near` is at. False: nothing was done, the
+/* A slot of an object in the pool that `home` is at. False: nothing was done, the
    object there is in another pool, or needs more than one more in its byte. */
-MM__ALWAYS_INLINE bool mm__count_near(const mm__near *near, uint8_t low,
+MM__ALWAYS_INLINE bool mm__count_near(const mm__near *home, uint8_t low,
                                       const char *object, uint32_t offset)
 {
     void    *child = mm__load(object + offset);
     uint8_t *byte;
     if (child == NULL) return true;
-    if (!mm__is_near(near, object, child)) return false;
-    byte = mm__near_byte(near, child);
+    if (!mm__is_near(home, object, child)) return false;
+    byte = mm__near_byte(home, child);
     if (MM__UNLIKELY((uint8_t)(*byte - low) >= MM__SATURATED)) return false;
     ++*byte;
     return true;
@@ -6478,13 +6502,13 @@ MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t);
 
 MM__INLINE void mm__far_ref(mm__heap *h, mm__trial *t, void *child, void *holder)
 {
-    mm__far *far;
-    if (h->gc.far_count == MM__FAR) mm__far_settle(h, t);
-    far = &h->gc.far[h->gc.far_count++];
-    far->byte = mm__byte(child);
-    far->child = child;
-    far->holder = holder;
-    MM__PREFETCH(far->byte);
+    mm__far *ref;
+    if (h->gc.noted_count == MM__FAR) mm__far_settle(h, t);
+    ref = &h->gc.noted[h->gc.noted_count++];
+    ref->byte = mm__byte(child);
+    ref->child = child;
+    ref->holder = holder;
+    MM__PREFETCH(ref->byte);
 }
 
 /* The slots of `object` at these offsets. */
@@ -6585,7 +6609,7 @@ MM__NOINLINE bool mm__refs_turn(mm__heap *h, mm__trial *t, mm__refs *refs,
 MM__HOT void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                             uint64_t mask)
 {
-    const mm__near near = mm__near_to(pool);
+    const mm__near home = mm__near_to(pool);
     char    *object = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size, done;
     const uint8_t low = t->low;
@@ -6604,13 +6628,13 @@ MM__HOT void mm__count_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w
             if (!look) continue;
         }
         done = 0; /* three slots, or as many as there are and are near */
-        if (mm__count_near(&near, low, object, refs.first)) {
+        if (mm__count_near(&home, low, object, refs.first)) {
             if (refs.count < 2) continue;
             done = 1;
-            if (mm__count_near(&near, low, object, refs.second)) {
+            if (mm__count_near(&home, low, object, refs.second)) {
                 if (refs.count < 3) continue;
                 done = 2;
-                if (mm__count_near(&near, low, object, refs.third)) {
+                if (mm__count_near(&home, low, object, refs.third)) {
                     if (refs.count < 4) continue;
                     done = 3;
                 }
@@ -6680,15 +6704,15 @@ MM__PRIVATE void mm__far_mark(mm__heap *h, mm__trial *t, size_t n)
 {
     const uint8_t low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
     size_t net = 0 - n; /* of the balance */
-    for (const mm__far *far = h->gc.far; n--; far++) {
-        uint8_t in = (uint8_t)(*far->byte - low);
+    for (const mm__far *ref = h->gc.noted; n--; ref++) {
+        uint8_t in = (uint8_t)(*ref->byte - low);
         if (in <= MM__SATURATED) {
-            *far->byte = live;
+            *ref->byte = live;
             net += in;
-            if (mm__position(far->child) <= t->position)
-                mm__stack_push(h, &t->marks, far->child);
-        } else if (MM__UNLIKELY(*far->byte != live) && live == MM__REACHED) {
-            mm__root_ref(h, t, far->child, far->byte);
+            if (mm__position(ref->child) <= t->position)
+                mm__stack_push(h, &t->marks, ref->child);
+        } else if (MM__UNLIKELY(*ref->byte != live) && live == MM__REACHED) {
+            mm__root_ref(h, t, ref->child, ref->byte);
         }
     }
     t->balance += net;
@@ -6698,23 +6722,23 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child);
 
 MM__NOINLINE void mm__far_settle(mm__heap *h, mm__trial *t)
 {
-    size_t n = h->gc.far_count;
-    h->gc.far_count = 0;
+    size_t n = h->gc.noted_count;
+    h->gc.noted_count = 0;
     if (n == 0) return;
     if (t->phase == MM__CLEAR) {
-        for (const mm__far *far = h->gc.far; n--; far++)
-            if ((uint8_t)(*far->byte - t->low) > MM__SATURATED) mm_decref(far->child);
+        for (const mm__far *ref = h->gc.noted; n--; ref++)
+            if ((uint8_t)(*ref->byte - t->low) > MM__SATURATED) mm_decref(ref->child);
         return;
     }
     if (!mm__phase_counts(t->phase)) {
         mm__far_mark(h, t, n);
         return;
     }
-    for (const mm__far *far = h->gc.far; n--; far++)
+    for (const mm__far *ref = h->gc.noted; n--; ref++)
         if (t->set == MM__SET_CLOSURE && t->phase == MM__COUNT)
-            mm__closure_far(h, t, far->child);
+            mm__closure_far(h, t, ref->child);
         else
-            mm__count_at(h, t, far->byte, far->child, far->holder);
+            mm__count_at(h, t, ref->byte, ref->child, ref->holder);
 }
 
 /* A part of part_of. False: there is more of it. */
@@ -6790,14 +6814,14 @@ MM__PRIVATE bool mm__mark_pending(mm__heap *h, mm__trial *t)
 
 /* A slot of `object`, where the walk is: what is ahead of it is only marked. False:
    nothing was done, the object there is in another pool, behind, or may be a root. */
-MM__ALWAYS_INLINE bool mm__mark_near(const mm__near *near, uint8_t low, uint8_t live,
+MM__ALWAYS_INLINE bool mm__mark_near(const mm__near *home, uint8_t low, uint8_t live,
                                      size_t *balance, char *object, uint32_t offset)
 {
     char     *child = (char *)mm__load(object + offset);
     uint8_t  *byte, n;
     if (child == NULL) return true;
-    if (!mm__is_near(near, object, child)) return false;
-    byte = mm__near_byte(near, child);
+    if (!mm__is_near(home, object, child)) return false;
+    byte = mm__near_byte(home, child);
     n = (uint8_t)(*byte - low);
     if (*byte == live) {
         --*balance;
@@ -6889,9 +6913,9 @@ MM__NOINLINE bool mm__mark_held(mm__heap *h, mm__trial *t, void *object, uint8_t
 MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                            uint64_t mask)
 {
-    const mm__near near = mm__near_to(pool);
+    const mm__near home = mm__near_to(pool);
     const uint8_t  low = t->low, live = t->phase == MM__REACH ? MM__REACHED : MM__LIVE;
-    uint8_t *byte = near.bytes + w * 64;
+    uint8_t *byte = home.bytes + w * 64;
     char    *object = (char *)mm__object_at(h, pool, w * 64);
     size_t   size = pool->size, net = 0, done; /* as the balance */
     uint64_t held = 0, dead = 0, members = mask;
@@ -6916,7 +6940,7 @@ MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
                 continue;
             net += (uint8_t)(*byte - low);
             *byte = MM__LIVE;
-            held |= UINT64_C(1) << ((byte - near.bytes) & 63);
+            held |= UINT64_C(1) << ((byte - home.bytes) & 63);
         }
         if (!mm__same_refs(&refs, object)) {
             bool look = mm__refs_turn(h, t, &turned, object);
@@ -6924,13 +6948,13 @@ MM__HOT void mm__mark_word(mm__heap *h, mm__trial *t, mm__bpool *pool, size_t w,
             if (!look) continue;
         }
         done = 0; /* as in mm__count_word */
-        if (mm__mark_near(&near, low, live, &net, object, refs.first)) {
+        if (mm__mark_near(&home, low, live, &net, object, refs.first)) {
             if (refs.count < 2) continue;
             done = 1;
-            if (mm__mark_near(&near, low, live, &net, object, refs.second)) {
+            if (mm__mark_near(&home, low, live, &net, object, refs.second)) {
                 if (refs.count < 3) continue;
                 done = 2;
-                if (mm__mark_near(&near, low, live, &net, object, refs.third)) {
+                if (mm__mark_near(&home, low, live, &net, object, refs.third)) {
                     if (refs.count < 4) continue;
                     done = 3;
                 }
@@ -7643,15 +7667,15 @@ MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 /* Find and count what the members on the stack lead to. False: out of budget. */
 MM__RARE MM__NOINLINE bool mm__closure_pending(mm__heap *h, mm__trial *t)
 {
-    mm__near   near = {0, 0, NULL};
+    mm__near   home = {0, 0, NULL};
     mm__refs   refs = {NULL, 0, 0, 0, 0, 0};
     mm__bpool *pool = NULL;
     char      *object, *last = NULL;
     size_t     looked = 0;
     while ((object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
-        if (!mm__is_near(&near, last, object)) {
+        if (!mm__is_near(&home, last, object)) {
             pool = mm__pool_at(mm__A(object), object);
-            near = mm__near_to(pool);
+            home = mm__near_to(pool);
         }
         last = object;
         if (t->members > t->limit) t->cut = true;
@@ -7660,8 +7684,8 @@ MM__RARE MM__NOINLINE bool mm__closure_pending(mm__heap *h, mm__trial *t)
             (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
             for (const uint32_t *at = refs.at; at != refs.at + refs.count; at++) {
                 void *child = mm__load(object + *at);
-                if (mm__is_near(&near, object, child))
-                    mm__closure_ref(h, t, pool, mm__near_byte(&near, child), child);
+                if (mm__is_near(&home, object, child))
+                    mm__closure_ref(h, t, pool, mm__near_byte(&home, child), child);
                 else if (child)
                     mm__closure_far(h, t, child);
             }
@@ -7896,7 +7920,7 @@ MM__RARE MM__NOINLINE bool mm__trial_run(mm__heap *h, mm__trial *t)
 {
     while (t->phase <= MM__RESET && t->phase != t->stop) {
         bool done = mm__phase_empty(h, t, t->phase) || mm__phase_run(h, t);
-        MM__INVARIANT(h->gc.far_count == 0);
+        MM__INVARIANT(h->gc.noted_count == 0);
         if (!done) return false;
         t->phase = (mm__phase)(t->phase + 1);
         if (t->phase == MM__VERIFY_RESET && t->trash == 0) t->phase = MM__RESET;
@@ -9622,13 +9646,13 @@ MM_API char *mm_region_printf(mm_region *region, const char *format, ...)
     int length;
     char *text;
     va_start(args, format);
-    length = vsnprintf(NULL, 0, format, args);
+    length = MM__VSNPRINTF(NULL, 0, format, args);
     va_end(args);
     if (length < 0) return (char *)mm__region_fail(region, MM_ERR_VALUE, 0);
     text = (char *)mm_region_alloc(region, (size_t)length + 1);
     if (text == NULL) return NULL;
     va_start(args, format);
-    vsnprintf(text, (size_t)length + 1, format, args);
+    MM__VSNPRINTF(text, (size_t)length + 1, format, args);
     va_end(args);
     return text;
 }
@@ -10152,7 +10176,7 @@ MM_API mm_str *mm_str_format(mm_heap *heap, const char *format, ...)
     int length;
     mm_str *s;
     va_start(args, format);
-    length = vsnprintf(NULL, 0, format, args);
+    length = MM__VSNPRINTF(NULL, 0, format, args);
     va_end(args);
     if (length < 0) {
         mm__fail(heap, MM_ERR_VALUE, "str: cannot format \"%s\"", format);
@@ -10161,7 +10185,7 @@ MM_API mm_str *mm_str_format(mm_heap *heap, const char *format, ...)
     s = mm_str_new(heap, NULL, (size_t)length);
     if (s == NULL) return NULL;
     va_start(args, format);
-    vsnprintf((char *)s + offsetof(mm_str, text), (size_t)length + 1, format, args);
+    MM__VSNPRINTF((char *)s + offsetof(mm_str, text), (size_t)length + 1, format, args);
     va_end(args);
     return s;
 }
@@ -11349,6 +11373,18 @@ MM__RARE MM_API size_t mm_usable_size(const void *p)
     return h->zone ? mm__debug_size(h, p) : mm__block_room(p);
 }
 
+#if defined(_WIN32)
+MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size)
+{
+    PROCESS_MEMORY_COUNTERS now;
+    *resident = *virtual_size = 0;
+    if (!GetProcessMemoryInfo(GetCurrentProcess(), &now, sizeof now)) return false;
+    *resident = now.WorkingSetSize;
+    *virtual_size = now.PagefileUsage; /* committed, which excludes shared files */
+    if (*virtual_size < *resident) *virtual_size = *resident;
+    return true;
+}
+#else
 MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size)
 {
     unsigned long pages = 0, in_core = 0;
@@ -11362,6 +11398,7 @@ MM_API bool mm_process_memory(size_t *resident, size_t *virtual_size)
     *resident = in_core * MM__PAGE;
     return in_core != 0;
 }
+#endif
 
 /* -- purge -- */
 
@@ -11734,7 +11771,7 @@ MM__COLD void mm__write(const mm__census *c, const char *format, ...)
     va_list args;
     int     n;
     va_start(args, format);
-    n = vsnprintf(text, sizeof text, format, args);
+    n = MM__VSNPRINTF(text, sizeof text, format, args);
     va_end(args);
     if (n < 0 || c->write == NULL) return;
     c->write(c->user, text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1);
@@ -11786,13 +11823,13 @@ MM__PRIVATE void mm__field_text(void *from, const void *to, char *text, size_t s
         for (size_t i = 0; i < n; i++, at += sizeof(void *)) {
             if (mm__load(at) != to) continue;
             if (slot->kind == MM_SLOT_ONE)
-                snprintf(text, size, ".%s", slot->name);
+                MM__SNPRINTF(text, size, ".%s", slot->name);
             else
-                snprintf(text, size, ".%s[%zu]", slot->name, i);
+                MM__SNPRINTF(text, size, ".%s[%zu]", slot->name, i);
             return;
         }
     }
-    snprintf(text, size, ".(traverse)");
+    MM__SNPRINTF(text, size, ".(traverse)");
 }
 
 /* Turn the way to person i round, so that it leads from its start. Returns that. */
@@ -12158,6 +12195,8 @@ MM_API bool mm_heap_check(mm_heap *heap)
 #undef MM__PART
 #undef MM__PLAIN
 #undef MM__SCATTER
+#undef MM__SNPRINTF
+#undef MM__VSNPRINTF
 #undef MM__LINKED
 #undef MM__POISON
 #undef MM__POOL_SIZE

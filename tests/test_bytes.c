@@ -55,21 +55,21 @@ static void check_slice(const char *text, size_t length, ptrdiff_t start,
 static void test_slices_are_pythons(void **state)
 {
     const char *text = "0123456789";
-    const ptrdiff_t far[] = {PTRDIFF_MIN, PTRDIFF_MIN + 1, -1000, 1000, PTRDIFF_MAX};
+    const ptrdiff_t remote[] = {PTRDIFF_MIN, PTRDIFF_MIN + 1, -1000, 1000, PTRDIFF_MAX};
     ptrdiff_t start, stop;
     size_t length, i, j;
     (void)state;
     for (length = 0; length <= 10; length++) {
         for (start = -13; start <= 13; start++) {
             for (stop = -13; stop <= 13; stop++) check_slice(text, length, start, stop);
-            for (i = 0; i < TEST_COUNT(far); i++) {
-                check_slice(text, length, start, far[i]);
-                check_slice(text, length, far[i], start);
+            for (i = 0; i < TEST_COUNT(remote); i++) {
+                check_slice(text, length, start, remote[i]);
+                check_slice(text, length, remote[i], start);
             }
         }
-        for (i = 0; i < TEST_COUNT(far); i++)
-            for (j = 0; j < TEST_COUNT(far); j++)
-                check_slice(text, length, far[i], far[j]);
+        for (i = 0; i < TEST_COUNT(remote); i++)
+            for (j = 0; j < TEST_COUNT(remote); j++)
+                check_slice(text, length, remote[i], remote[j]);
     }
     assert_int_equal(mm_span_slice(span_of(NULL, 0), -3, 9).len, 0);
 }

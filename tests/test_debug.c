@@ -616,7 +616,7 @@ static void check_fault(void)
     assert_true(test_says(&child, "inside"));
     assert_false(test_says(&child, "outside"));
     if (!TEST_SANITIZED || child.signal != 0) /* else a red zone came first */
-        assert_true(child.signal == SIGSEGV || child.signal == SIGBUS);
+        assert_true(child.signal == SIGSEGV || child.signal == TEST_SIGBUS);
     else
         assert_true(child.exit_code > 0 && test_says(&child, "AddressSanitizer"));
 }

@@ -343,7 +343,7 @@ static void a_small_buffer_fails_and_says_what_is_needed(void **state)
         assert_true(mm_heap_check(heap));
         mm_heap_destroy(heap);
     }
-    munmap(area, room);
+    test_unmap_whole(area, room);
 }
 
 static void use_buffer(char *buffer, size_t size)
@@ -389,7 +389,7 @@ static void a_buffer_is_all_a_heap_touches(void **state)
         assert_true(test_all(buffer - edge, edge, 0xA7));
         assert_true(test_all(buffer + size, edge, 0xA7));
     }
-    munmap(area, room);
+    test_unmap_whole(area, room);
 }
 
 static void garbage_in_a_full_buffer_is_collected_first(void **state)
@@ -403,7 +403,7 @@ static void garbage_in_a_full_buffer_is_collected_first(void **state)
     for (i = 0; i < 3 * size / 1000; i++) assert_true(drop_ring(heap, 500));
     assert_true(mm_heap_check(heap));
     assert_int_equal(mm_heap_destroy(heap), 0);
-    munmap(buffer, size);
+    test_unmap_whole(buffer, size);
 }
 
 /* --------------------------------------------------------------- map and unmap */
@@ -740,7 +740,7 @@ static void process_memory_follows_use(void **state)
     p = (char *)test_map_aligned(size, 4096);
     memset(p, 1, size);
     assert_true(resident() >= before + size - 4 * TEST_MIB);
-    munmap(p, size);
+    test_unmap_whole(p, size);
     assert_true(resident() <= before + 4 * TEST_MIB);
 }
 
@@ -781,7 +781,7 @@ static bool pages_are_large(void)
     bool   large;
     *p = 1;
     large = test_page() > 4096 || resident() >= before + 1 * TEST_MIB;
-    munmap(p, TEST_ARENA);
+    test_unmap_whole(p, TEST_ARENA);
     return large;
 }
 

@@ -24,10 +24,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#if defined(_WIN32)
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 /* ---------------------------------------------------------------- where we are */
 
@@ -130,6 +134,36 @@ typedef struct test_env {
     size_t  leak_count;
 } test_env;
 
+#if defined(_WIN32)
+
+static inline size_t test_page(void)
+{
+    return 4096;
+}
+
+static inline void *test_map_aligned(size_t size, size_t align)
+{
+    char *raw = NULL, *memory = NULL;
+    if (size + align < size) return NULL;
+    for (int attempt = 0; memory == NULL && attempt < 16; attempt++) {
+        raw = (char *)VirtualAlloc(NULL, size + align, MEM_RESERVE, PAGE_NOACCESS);
+        if (raw == NULL) return NULL;
+        memory = (char *)(((uintptr_t)raw + align - 1) & ~(uintptr_t)(align - 1));
+        VirtualFree(raw, 0, MEM_RELEASE); /* somebody may be faster than what follows */
+        memory = (char *)VirtualAlloc(memory, size, MEM_RESERVE | MEM_COMMIT,
+                                      PAGE_READWRITE);
+    }
+    return memory;
+}
+
+static inline void test_unmap_whole(void *memory, size_t size)
+{
+    (void)size;
+    VirtualFree(memory, 0, MEM_RELEASE);
+}
+
+#else
+
 static inline size_t test_page(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
@@ -149,6 +183,13 @@ static inline void *test_map_aligned(size_t size, size_t align)
     if (align > before) munmap(raw + before + size, align - before);
     return raw + before;
 }
+
+static inline void test_unmap_whole(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+#endif
 
 static inline bool test_env_reserve(test_env *env)
 {
@@ -196,7 +237,7 @@ static inline void test_unmap(void *memory, size_t size, void *user)
     }
     env->maps[i - 1] = env->maps[--env->live_maps];
     env->live_bytes -= size;
-    munmap(memory, size);
+    test_unmap_whole(memory, size);
 }
 
 static inline void test_log(mm_log_level level, const char *message, void *user)
@@ -363,11 +404,27 @@ static inline bool test_aligned(const void *p, size_t align)
 
 /* ------------------------------------------------- children that are meant to die */
 
+#ifdef SIGBUS
+#define TEST_SIGBUS SIGBUS
+#else
+#define TEST_SIGBUS SIGSEGV
+#endif
+
 typedef struct test_child {
     int  exit_code; /* -1 when a signal ended it                                 */
     int  signal;    /* 0 when it exited                                          */
     char output[32768]; /* stdout and stderr                                     */
 } test_child;
+
+#if defined(_WIN32) /* has no fork: what needs a child is shown as skipped */
+
+static inline void test_run(test_child *child, void (*body)(void *), void *argument)
+{
+    (void)child, (void)body, (void)argument;
+    skip();
+}
+
+#else
 
 static inline void test_child_setup(int out)
 {
@@ -419,6 +476,8 @@ static inline void test_run(test_child *child, void (*body)(void *), void *argum
     child->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     child->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
+
+#endif
 
 static inline bool test_says(const test_child *child, const char *text)
 {

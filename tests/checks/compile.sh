@@ -89,6 +89,12 @@ for compiler in ${MISSING_CC:-} ${MISSING_CXX:-}; do
     skip "$compiler" "not installed"
 done
 
+# For Windows: compiled here, run by `make windows`.
+for row in "x86_64-w64-mingw32-gcc c c11" "x86_64-w64-mingw32-g++ c++ c++17"; do
+    set -- $row
+    if have "$1"; then matrix "$@"; else skip "$1" "not installed"; fi
+done
+
 # C and C++ files in one program: the C++ half uses the C implementation.
 for cxx in $CXX_COMPILERS; do
     if $CC -std=c11 -O0 -I. $STB -c tests/compile/implementation.c -o "$work/c.o" \

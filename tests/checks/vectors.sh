@@ -11,7 +11,7 @@ fi
 
 for file in "$dir"/*.txt; do
     kind=$(basename "$file" .txt)
-    $runner "$kind" "$file" >"$work/log" 2>&1
+    ${RUNNER:-} "$runner" "$kind" "$file" >"$work/log" 2>&1
     status=$?
     last=$(tail -n 1 "$work/log")
     if [ $status = 0 ]; then
