@@ -31,7 +31,7 @@ export CC CXX CFLAGS DEFS BUILD MAKE DEPS
 all: help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 # ------------------------------------------------------------------- the main job
 
@@ -93,7 +93,10 @@ valgrind: ## suites under valgrind (RUN=test_heap for one)
 	$(call variant,valgrind,valgrind-run CFLAGS="-O1 -g")
 
 windows: ## suites and vectors as Windows programs, by MinGW and Wine (RUN=test_heap for one)
-	+@BUILD=$(BUILD)/windows RUN="$(RUN)" sh tests/windows.sh
+	+@BUILD=$(BUILD)/windows RUN="$(RUN)" sh tests/foreign.sh windows
+
+32bit: ## the same as 32-bit programs
+	+@BUILD=$(BUILD)/32bit RUN="$(RUN)" sh tests/foreign.sh 32bit
 
 # The halves of the targets above that run with BUILD set to their own folder.
 variant-run: setup
@@ -119,7 +122,7 @@ valgrind-run: setup
 
 # ---------------------------------------------------------------------- and more
 
-windows-run: setup
+foreign-run: setup
 	@sh tests/run.sh $(or $(RUN),suites vectors)
 
 bench: setup-demo ## measure against other allocators and collectors (ROOM=heap for one)
@@ -167,6 +170,6 @@ $(BUILD)/examples/%: examples/%.c memmgr.h $(wildcard examples/*.h) $(BUILD)/stb
 	@$(COMPILE) $(STB) $< -o $@ $(LDLIBS)
 
 .PHONY: all help demo test suites vectors examples debug compile-matrix coexist symbols docs \
-	style sanitize small stress oom fuzz negative valgrind windows variant-run sanitize-run \
-	stress-run oom-run fuzz-run valgrind-run windows-run bench install format clean setup setup-demo FORCE
+	style sanitize small stress oom fuzz negative valgrind windows 32bit variant-run sanitize-run \
+	stress-run oom-run fuzz-run valgrind-run foreign-run bench install format clean setup setup-demo FORCE
 .DELETE_ON_ERROR:

@@ -1286,7 +1286,13 @@ enum {
 #define MM__RC_QUIET 0x40000000
 
 typedef struct mm__cache { void **top, **limit; } mm__cache;
-typedef struct mm__place { void *object; uint64_t handle; } mm__place;
+typedef struct mm__place { /* 16 bytes: as many as fill a page are 2^n */
+    void    *object;
+#if UINTPTR_MAX == UINT32_MAX
+    void    *unused;
+#endif
+    uint64_t handle;
+} mm__place;
 
 struct mm_heap {
     int64_t    credit; /* tracked objects until the next automatic collection     */
@@ -2764,7 +2770,7 @@ typedef struct mm__trial {
 } mm__trial;
 
 /* In-degrees that a byte cannot hold. */
-typedef struct mm__excess { void *object; uint64_t count; } mm__excess;
+typedef struct mm__excess { void *object; size_t count; } mm__excess; /* 2^n bytes */
 typedef struct mm__excess_table {
     mm__excess *entry;
     size_t capacity, used;
@@ -3914,15 +3920,16 @@ MM__HOT uint64_t mm__flush_gather(const mm__class *k, const mm__bpool *pool,
                                   void **slot, size_t *i, size_t n, size_t *w)
 {
     size_t   bytes = (size_t)k->blocks * k->size;
-    size_t   x = (size_t)((char *)slot[*i] - pool->blocks) * k->inverse >> 40;
+    size_t   offset = (size_t)((char *)slot[*i] - pool->blocks);
+    size_t   x = (size_t)(offset * k->inverse >> 40);
     uint64_t mask, bit;
     *w = x / 64;
     ++*i;
     mask = mm__flush_run(k, x, slot, i, n);
     for (; *i < n; ++*i, mask |= bit) {
-        size_t offset = (size_t)((char *)slot[*i] - pool->blocks);
+        offset = (size_t)((char *)slot[*i] - pool->blocks);
         if (offset >= bytes) break;
-        x = offset * k->inverse >> 40;
+        x = (size_t)(offset * k->inverse >> 40);
         bit = UINT64_C(1) << (x & 63);
         if (x / 64 != *w || (mask & bit)) break;
     }
@@ -8537,7 +8544,7 @@ MM_API void mm_gc_get_stats(mm_heap *heap, mm_gc_stats *out)
     memcpy(out->generation, h->gc.stats, sizeof h->gc.stats);
     out->visits = h->gc.visits;
     out->visits_slice_max = h->gc.visits_slice_max;
-    out->suspects = h->gc.untried;
+    out->suspects = (size_t)h->gc.untried;
     out->pending_free = h->pending_free;
     out->phase = (int)h->gc.old.phase;
     if (h->busy.collecting) return; /* the caches cannot be emptied now */

@@ -81,7 +81,7 @@ static void messages_name_the_values(void **state)
     assert_int_equal(mm_last_status(heap), MM_ERR_VALUE);
     assert_non_null(strstr(mm_last_message(heap), "17"));
 
-    assert_null(mm_alloc(heap, SIZE_MAX / 4));
+    assert_null(mm_alloc(heap, TEST_TOO_MUCH));
     assert_true(mm_last_status(heap) == MM_ERR_NOMEM ||
                 mm_last_status(heap) == MM_ERR_OVERFLOW);
     assert_null(strchr(mm_last_message(heap), '\n'));

@@ -161,7 +161,7 @@ static void absurd_tails_are_refused(void **state)
 {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 8, SIZE_MAX - sizeof(Node),
                                    SIZE_MAX - sizeof(Node) - 8, PTRDIFF_MAX,
-                                   SIZE_MAX / 2 - TEST_ARENA};
+                                   TEST_TOO_MUCH};
     size_t              i;
     (void)state;
     for (i = 0; i < TEST_COUNT(sizes); i++) {

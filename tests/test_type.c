@@ -119,18 +119,18 @@ static void a_misaligned_slot_is_refused(void **state)
 {
     (void)state;
     check_bad_slot(1);
-    check_bad_slot(4);
+    check_bad_slot(sizeof(void *) / 2);
     check_bad_slot(offsetof(Plain, c) + 1);
     done();
 }
 
 static void a_fixed_array_that_ends_outside_is_refused(void **state)
 {
-    mm_slot slot = slot_at(8, "faulty");
+    mm_slot slot = slot_at(sizeof(void *), "faulty");
     mm_type type = type_with("BadFixed", &slot, 1);
     (void)state;
     slot.kind = MM_SLOT_FIXED;
-    slot.count = (uint32_t)(sizeof(Plain) / 8);
+    slot.count = (uint32_t)(sizeof(Plain) / sizeof(void *));
     check_bad(&type, "faulty");
     slot.count = UINT32_MAX;
     check_bad(&type, "faulty");

@@ -106,6 +106,10 @@ static inline size_t test_rounds(size_t native)
 #define TEST_KIB ((size_t)1 << 10)
 #define TEST_MIB ((size_t)1 << 20)
 
+/* More than any system has, and no overflow; of 32-bit addresses half may be had. */
+#define TEST_TOO_MUCH                                                               \
+    (sizeof(void *) == 8 ? SIZE_MAX / 2 - 4 * TEST_ARENA : SIZE_MAX / 2 + 1)
+
 #define TEST_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ------------------------------------------------------- hooks that keep account */

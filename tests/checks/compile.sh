@@ -89,7 +89,12 @@ for compiler in ${MISSING_CC:-} ${MISSING_CXX:-}; do
     skip "$compiler" "not installed"
 done
 
-# For Windows: compiled here, run by `make windows`.
+# For 32 bits and for Windows: compiled here, run by `make 32bit` and `make windows`.
+if echo '#include <stdio.h>' | gcc -m32 -fsyntax-only -x c - 2>/dev/null; then
+    matrix "gcc -m32" c c11
+else
+    skip "gcc -m32" "no 32-bit library"
+fi
 for row in "x86_64-w64-mingw32-gcc c c11" "x86_64-w64-mingw32-g++ c++ c++17"; do
     set -- $row
     if have "$1"; then matrix "$@"; else skip "$1" "not installed"; fi

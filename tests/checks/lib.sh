@@ -37,7 +37,7 @@ none() {
 have() { command -v "$1" >/dev/null 2>&1; }
 
 # The compilers to try, as words: clang's rows are skipped where it is absent.
-is_clang() { "$1" --version 2>/dev/null | grep -q -i clang; }
+is_clang() { $1 --version 2>/dev/null | grep -q -i clang; }
 C_COMPILERS=$CC
 CXX_COMPILERS=
 have "$CXX" && CXX_COMPILERS=$CXX
@@ -53,7 +53,7 @@ for compiler in "$CXX" $other_cxx; do
 done
 
 # accepts COMPILER LANGUAGE FLAG - whether the compiler knows the flag
-accepts() { "$1" -x "$2" "$3" -fsyntax-only /dev/null >/dev/null 2>&1; }
+accepts() { $1 -x "$2" "$3" -fsyntax-only /dev/null >/dev/null 2>&1; }
 
 WARN="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-qual
       -Wundef -Wwrite-strings -Wvla -Werror"
