@@ -137,6 +137,7 @@
 
 #if defined(__GNUC__)
 #define MM__LIKELY(x) __builtin_expect(!!(x), 1)
+#define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #define MM__UNUSED __attribute__((unused))
 #define MM__ALWAYS_INLINE static inline __attribute__((unused, always_inline))
 #if defined(__MINGW32__)
@@ -147,6 +148,7 @@
 #define MM__CLEANUP(fn) __attribute__((cleanup(fn), unused))
 #else
 #define MM__LIKELY(x) (x)
+#define MM__PREFETCH_WRITE(p) ((void)0)
 #define MM__UNUSED
 #define MM__ALWAYS_INLINE static inline
 #define MM__PRINTF(fmt, args)
@@ -1286,6 +1288,7 @@ enum {
 #define MM__RC_QUIET 0x40000000
 
 typedef struct mm__cache { void **top, **limit; } mm__cache;
+#define MM__FLOOD (64 * sizeof(void *)) /* of a cache: as much as one flush takes */
 typedef struct mm__place { /* 16 bytes: as many as fill a page are 2^n */
     void    *object;
 #if UINTPTR_MAX == UINT32_MAX
@@ -1397,10 +1400,15 @@ MM__INLINE void *mm_alloc(mm_heap *heap, size_t size)
     return mm__alloc_slow(heap, size);
 }
 
-MM__INLINE void mm__free_to(mm_heap *heap, mm__cache *cache, void *p)
+/* The block will be the next one that is handed out, and written to: it may be fetched
+   meanwhile. Not when so many are freed in a row that the cache is nearly full: most of
+   those go back to their pools, and need not be touched. */
+MM__INLINE void mm__free_to(mm_heap *heap, mm__cache *cache, void *p, bool fetch)
 {
     void **top = cache->top;
-    if (MM__LIKELY(top != cache->limit)) {
+    size_t room = (size_t)((char *)cache->limit - (char *)top);
+    if (MM__LIKELY(room != 0)) {
+        if (fetch && MM__LIKELY(room > MM__FLOOD)) MM__PREFETCH_WRITE(p);
         *top = p;
         cache->top = top + 1;
     } else {
@@ -1418,7 +1426,7 @@ MM__INLINE mm__cache *mm__cache_of(mm_heap *heap, const void *p)
 MM__INLINE void mm_free(mm_heap *heap, void *p)
 {
     if (MM__LIKELY(p != NULL && !heap->checked)) {
-        mm__free_to(heap, mm__cache_of(heap, p), p);
+        mm__free_to(heap, mm__cache_of(heap, p), p, true);
     } else {
         mm__free_slow(heap, p);
     }
@@ -1427,7 +1435,7 @@ MM__INLINE void mm_free(mm_heap *heap, void *p)
 MM__INLINE void mm_free_sized(mm_heap *heap, void *p, size_t size)
 {
     if (MM__LIKELY(size - 1 < 512 && p != NULL))
-        mm__free_to(heap, &heap->cache[(size + 15) >> 4], p);
+        mm__free_to(heap, &heap->cache[(size + 15) >> 4], p, false);
     else
         mm_free(heap, p);
 }
@@ -1687,7 +1695,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__NOINLINE static __attribute__((unused, noinline))
 #define MM__OUTLINE __attribute__((noinline)) /* of an API function: not here */
 #define MM__PREFETCH(p) __builtin_prefetch((p), 0, 3)
-#define MM__PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #else
 #define MM__PRIVATE static
 #define MM__RARE
@@ -1696,7 +1703,6 @@ template <class T> MM__UNUSED static inline T *mm__take_of(T **slot)
 #define MM__NOINLINE static
 #define MM__OUTLINE
 #define MM__PREFETCH(p) ((void)0)
-#define MM__PREFETCH_WRITE(p) ((void)0)
 #endif
 #define MM__UNLIKELY(x) (!MM__LIKELY(!(x)))
 
