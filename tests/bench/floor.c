@@ -1,6 +1,6 @@
 /* floor.c - ours against what can be written by hand: the second argument says
    which of the two runs, "ours" or "floor".
-     pool    typed pool pair      against the heap's own 48-byte pair, sized
+     pool    typed pool           against the heap's own 48-byte blocks, sized
      region  32 bytes of a region against a bump pointer
      count   incref + decref      against ++n; --n in memory
      handle  handle to object     against a bounds-checked array load
@@ -58,6 +58,77 @@ BENCH_NOINLINE static void heap_pairs(size_t count)
     }
 }
 
+static inline void *item_new(bool ours)
+{
+    void *p = ours ? mm_pool_acquire(pool) : mm_alloc(heap, sizeof(Item));
+    BENCH_KEEP(p);
+    return p;
+}
+
+static inline void item_done(bool ours, void *p)
+{
+    if (ours)
+        mm_pool_release(pool, p);
+    else
+        mm_free_sized(heap, p, sizeof(Item));
+}
+
+enum { BURST = 1000 };
+static void *items[BURST];
+
+/* A thousand taken, and given back the last first. */
+static inline void bursts(bool ours, size_t count)
+{
+    for (size_t done = 0; done < count; done += BURST) {
+        for (size_t i = 0; i < BURST; i++) {
+            items[i] = item_new(ours);
+            *(volatile size_t *)items[i] = i;
+        }
+        for (size_t i = BURST; i-- > 0;) item_done(ours, items[i]);
+    }
+}
+
+/* At each step a random one of a thousand places is filled, or, if it was, emptied. */
+static inline void at_random(bool ours, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        void **item = &items[bench_below(BURST)];
+        if (*item) {
+            item_done(ours, *item);
+            *item = NULL;
+        } else {
+            *item = item_new(ours);
+            *(volatile size_t *)*item = i;
+        }
+    }
+    for (size_t i = 0; i < BURST; i++) {
+        if (items[i]) item_done(ours, items[i]);
+        items[i] = NULL;
+    }
+}
+
+BENCH_NOINLINE static void pool_bursts(size_t count)
+{
+    bursts(true, count);
+}
+
+BENCH_NOINLINE static void heap_bursts(size_t count)
+{
+    bursts(false, count);
+}
+
+BENCH_NOINLINE static void pool_at_random(size_t count)
+{
+    memset(items, 0, sizeof items);
+    at_random(true, count);
+}
+
+BENCH_NOINLINE static void heap_at_random(size_t count)
+{
+    memset(items, 0, sizeof items);
+    at_random(false, count);
+}
+
 static void run_pool(bool ours)
 {
     mm_pool_desc desc = {0};
@@ -65,6 +136,8 @@ static void run_pool(bool ours)
     pool = mm_pool_create(heap, &desc);
     BENCH_REQUIRE(pool != NULL);
     measure("pool_pair", bench_count(1000000), ours ? pool_pairs : heap_pairs);
+    measure("pool_burst", bench_count(1000000), ours ? pool_bursts : heap_bursts);
+    measure("pool_random", bench_count(1000000), ours ? pool_at_random : heap_at_random);
     mm_pool_destroy(pool);
 }
 

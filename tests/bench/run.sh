@@ -244,7 +244,7 @@ schedule_heap() {
     if has jemalloc; then
         job heap jemalloc+thp env MALLOC_CONF=thp:always "$out/heap-jemalloc" bulk huge
     fi
-    schedule_floor heap pool own_48_pair
+    schedule_floor heap pool own_48
     schedule_floor heap region bump_pointer
     pattern=object
     for peer in ours cpython gobject; do job heap $peer "$out/object-$peer"; done
