@@ -7660,21 +7660,22 @@ MM__NOINLINE void mm__closure_add(mm__heap *h, mm__trial *t, mm__bpool *pool, si
     mm__stack_push(h, &t->marks, object);
 }
 
-/* A reference from a member; the child's byte is in the pool. */
+/* A reference from a member; the child's byte is one of the pool's. */
 MM__INLINE void mm__closure_ref(mm__heap *h, mm__trial *t, mm__bpool *pool,
-                                uint8_t *byte, void *child)
+                                const uint8_t *bytes, uint8_t *byte, void *child)
 {
     if (*byte != 0)
         mm__count_at(h, t, byte, child, NULL);
     else if ((mm__header_of(child)->flags & MM__F_DEAD) || mm__is_immortal(child))
         t->outside++;
     else
-        mm__closure_add(h, t, pool, (size_t)(byte - mm__bytes(pool, 0)), child, 1);
+        mm__closure_add(h, t, pool, (size_t)(byte - bytes), child, 1);
 }
 
 MM__NOINLINE void mm__closure_far(mm__heap *h, mm__trial *t, void *child)
 {
-    mm__closure_ref(h, t, mm__pool_at(mm__A(child), child), mm__byte(child), child);
+    mm__bpool *pool = mm__pool_at(mm__A(child), child);
+    mm__closure_ref(h, t, pool, mm__bytes(pool, 0), mm__byte(child), child);
 }
 
 /* Find and count what the members on the stack lead to. False: out of budget. */
@@ -7684,6 +7685,7 @@ MM__RARE MM__NOINLINE bool mm__closure_pending(mm__heap *h, mm__trial *t)
     mm__refs   refs = {NULL, 0, 0, 0, 0, 0};
     mm__bpool *pool = NULL;
     char      *object, *last = NULL;
+    uint8_t   *byte;
     size_t     looked = 0;
     while ((object = (char *)mm__stack_pop(h, &t->marks)) != NULL) {
         if (!mm__is_near(&home, last, object)) {
@@ -7691,14 +7693,15 @@ MM__RARE MM__NOINLINE bool mm__closure_pending(mm__heap *h, mm__trial *t)
             home = mm__near_to(pool);
         }
         last = object;
+        byte = home.reach ? mm__near_byte(&home, object) : mm__byte(object);
         if (t->members > t->limit) t->cut = true;
-        if (!t->cut &&
-            (uint8_t)(*mm__byte(object) - t->low) <= MM__SATURATED &&
+        if (!t->cut && (uint8_t)(*byte - t->low) <= MM__SATURATED &&
             (mm__same_refs(&refs, object) || mm__refs_turn(h, t, &refs, object)))
             for (const uint32_t *at = refs.at; at != refs.at + refs.count; at++) {
                 void *child = mm__load(object + *at);
                 if (mm__is_near(&home, object, child))
-                    mm__closure_ref(h, t, pool, mm__near_byte(&home, child), child);
+                    mm__closure_ref(h, t, pool, home.bytes, mm__near_byte(&home, child),
+                                    child);
                 else if (child)
                     mm__closure_far(h, t, child);
             }
