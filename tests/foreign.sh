@@ -55,11 +55,12 @@ esac
 fetch_cmocka() {
     lists=$cmocka/lists
     mkdir -p "$lists/parts" "$lists/partial" || return 1
-    sed -n 's/^deb /deb-src /p' /etc/apt/sources.list 2>/dev/null >"$lists/parts/old.list"
     for file in /etc/apt/sources.list.d/*.sources; do
         [ ! -f "$file" ] || sed 's/^Types: *deb *$/Types: deb-src/' "$file" \
             >"$lists/parts/$(basename "$file")"
     done
+    [ -n "$(ls "$lists/parts")" ] || # the older form; the two must not name one archive
+        sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >"$lists/parts/old.list"
     apt="-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$lists/parts
          -o Dir::State::Lists=$lists -o Dir::Cache=$cmocka"
     (

@@ -104,7 +104,7 @@ control closure-quiet '/^MM__PRIVATE bool mm__closure_unquiet(/,/^}/s/mm__unquie
 control closure-seeds '/size_t mm__closure_seed(/,/^}/s/closure_add(h, t, pool, x, object, 0)/closure_add(h, t, pool, x, object, 1)/'
 
 control roots-proof '/^MM__RARE MM__PRIVATE bool mm__roots_hold(/,/^}/s/return hold;/return hold || true;/'
-control mark-behind '/^MM__PRIVATE void mm__far_mark(/,/^}/s/mm__stack_push(h, &t->marks, far->child);/;/'
+control mark-behind '/^MM__PRIVATE void mm__far_mark(/,/^}/s/mm__stack_push(h, &t->marks, ref->child);/;/'
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
