@@ -54,6 +54,7 @@ esac
 # Source packages have lists of their own, which need no privileges.
 fetch_cmocka() {
     lists=$cmocka/lists
+    rm -rf "$lists"
     mkdir -p "$lists/parts" "$lists/partial" || return 1
     for file in /etc/apt/sources.list.d/*.sources; do
         [ ! -f "$file" ] || sed 's/^Types: *deb *$/Types: deb-src/' "$file" \
